@@ -1,0 +1,2 @@
+//! The image's entry.
+fn main() {}

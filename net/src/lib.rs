@@ -1,0 +1,19 @@
+//! Granary's protocols, sessions and services. Uses [`storage`]; knows no machine.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
+//!
+//! Streams are [`embedded_io_async`]'s `Read` and `Write`, one half each.
+//!
+//! Never: a socket of the host, a driver, a global clock, `unsafe`, a panic on what a peer sends.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod clock;
+pub mod rng;

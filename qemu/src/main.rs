@@ -1,0 +1,2 @@
+//! Starts images, attacks them from outside.
+fn main() {}

@@ -1,0 +1,28 @@
+//! Granary's storage: venti's disk formats, the log and its index, FAT, names. Depends on nothing else of ours.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`score`] | SHA-1 of a lump, the zero score, hex form | disks, messages |
+//! | [`block_type`] | venti's types and their numbers on disk and wire | what clients keep in them |
+//! | [`device`] | the [`device::BlockDevice`] trait | formats |
+//!
+//! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
+//!
+//! What a disk promises: a sector is written whole or not at all; writes that completed before a
+//! [`device::BlockDevice::flush`] survive a power cut once that flush has succeeded; everything else may be lost,
+//! torn at sector grain, or land in any order.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod block_type;
+pub mod device;
+pub mod score;
+
+/// Seconds since 1970, as venti writes them (u32, good until 2106).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u32);

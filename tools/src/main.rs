@@ -1,0 +1,2 @@
+//! `granary`: the host command.
+fn main() {}
