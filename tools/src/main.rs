@@ -1,2 +1,7 @@
-//! `granary`: the host command.
-fn main() {}
+//! `granary`: the host command. Everything is in the library; this only starts it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tools::main()
+}

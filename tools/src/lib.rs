@@ -1,0 +1,62 @@
+//! The host command `granary`: one module per verb, under Plan 9's names where they exist.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`commands`] | one module per verb: its arguments, its work, what it prints | other verbs |
+//! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
+//! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
+//! | [`outcome`] | the exit codes, `--json` | why |
+//!
+//! To add a verb: a module in `commands/` with a clap `Args` struct and `pub fn run(args) -> anyhow::Result<ExitCode>`,
+//! and two lines in [`commands`] (the variant and its arm).
+//!
+//! Standard output is for results, standard error for progress, notes and errors.
+
+use clap::{ArgAction, Parser};
+use std::process::ExitCode;
+
+pub mod commands;
+pub mod dial;
+pub mod outcome;
+pub mod progress;
+
+/// Granary: a venti storage node, and the tools around it.
+#[derive(Debug, Parser)]
+#[command(name = "granary", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(disable_help_flag = true, after_help = outcome::EXIT_CODES_HELP)]
+struct CommandLine {
+    /// Least grave messages to print on standard error: error, warn, info, debug or trace.
+    #[arg(long, global = true, env = "GRANARY_LOG", default_value = "warn", value_name = "LEVEL")]
+    log: log::LevelFilter,
+
+    /// Print help. (`-h` names a host, as in Plan 9's tools.)
+    #[arg(long, global = true, action = ArgAction::Help)]
+    help: Option<bool>,
+
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+/// Reads the command line, does what it says, and returns the exit code (see [`outcome`]).
+pub fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    env_logger::Builder::new().filter_level(line.log).target(env_logger::Target::Stderr).init();
+    match line.command.run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("granary: {error:#}");
+            outcome::of_error(&error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+}
