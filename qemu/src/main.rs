@@ -1,2 +1,63 @@
-//! Starts images, attacks them from outside.
-fn main() {}
+//! Starts Granary's images and attacks them from outside: what `./qemu/run` and `./qemu/test` call.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: arguments, life, console, power button | venti |
+//! | [`client`] | venti's wire protocol, written a second time | the node's code |
+//! | [`tree`] | directory trees and how they differ | archives |
+//! | [`programs`] | the files of one build; calling `granary` | QEMU |
+//! | [`run`] | the main job | scenarios |
+//! | [`scenarios`] | one attack or promise each | each other |
+
+#![forbid(unsafe_code)]
+
+mod accelerator;
+mod client;
+mod machine;
+mod ports;
+mod programs;
+mod qmp;
+mod random;
+mod run;
+mod scenarios;
+mod serial;
+mod tree;
+
+use clap::Parser;
+use programs::Programs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Starts Granary's images in QEMU.
+#[derive(Parser)]
+#[command(name = "granary-qemu", version)]
+struct Arguments {
+    /// The project's folder
+    #[arg(long, env = "GRANARY_ROOT", default_value = ".", hide = true)]
+    root: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Boot a node, check it, serve
+    Run(run::RunArgs),
+    /// Run the scenarios: boots, power cuts, attacks
+    Test(scenarios::TestArgs),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = Programs::beside_this_one(arguments.root).and_then(|programs| match &arguments.command {
+        Command::Run(args) => run::run(args, &programs),
+        Command::Test(args) => scenarios::run(args, &programs),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("granary: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

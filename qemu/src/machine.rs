@@ -1,0 +1,273 @@
+//! One QEMU machine: its arguments, its life, and the ways to end it. Knows QEMU; knows nothing of venti.
+
+use crate::accelerator::Accelerator;
+use crate::qmp;
+use crate::serial::Serial;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How the machine finds its kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Firmware {
+    /// QEMU loads the kernel itself (`-kernel`, PVH).
+    Direct,
+    /// SeaBIOS boots the disk.
+    Bios,
+    /// OVMF boots the disk.
+    Uefi,
+}
+
+/// What the disk hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Bus {
+    /// virtio-blk.
+    Virtio,
+    /// virtio-scsi.
+    Scsi,
+    /// NVMe.
+    Nvme,
+    /// SATA.
+    Ahci,
+}
+
+/// The network card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Nic {
+    /// virtio-net.
+    Virtio,
+    /// Intel 82574.
+    E1000e,
+}
+
+/// A TCP port of the guest, reachable from this machine's loopback.
+#[derive(Clone, Copy, Debug)]
+pub struct Forward {
+    /// Port on 127.0.0.1.
+    pub host: u16,
+    /// Port in the guest.
+    pub guest: u16,
+}
+
+/// Everything that decides how a machine is started.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The kernel file, for [`Firmware::Direct`].
+    pub kernel: PathBuf,
+    /// Raw disk images, in order.
+    pub disks: Vec<PathBuf>,
+    /// Bytes, as QEMU writes them (`1G`).
+    pub memory: String,
+    /// Processors.
+    pub processors: u32,
+    /// How the kernel is found.
+    pub firmware: Firmware,
+    /// Ports to open on loopback.
+    pub forwards: Vec<Forward>,
+    /// Kernel command line; only [`Firmware::Direct`] can pass one.
+    pub command_line: String,
+    /// QEMU machine type.
+    pub machine: String,
+    /// A network on which nobody answers, instead of QEMU's own.
+    pub silent_network: bool,
+    /// Whether the guest finds any source of randomness.
+    pub randomness: bool,
+}
+
+impl Spec {
+    /// A plain machine around one disk.
+    pub fn new(kernel: &Path, disk: &Path) -> Spec {
+        Spec {
+            kernel: kernel.to_owned(),
+            disks: vec![disk.to_owned()],
+            memory: "1G".into(),
+            processors: 1,
+            firmware: Firmware::Direct,
+            forwards: Vec::new(),
+            command_line: String::new(),
+            machine: "q35".into(),
+            silent_network: false,
+            randomness: true,
+        }
+    }
+
+    /// QEMU's arguments, but for the sockets that belong to one run.
+    pub fn arguments(&self, accelerator: Accelerator) -> Result<Vec<String>> {
+        let mut args: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
+        let cpu = if self.randomness { accelerator.cpu() } else { "max,rdrand=off,rdseed=off" };
+        add(&["-machine", &self.machine, "-accel", accelerator.argument(), "-cpu", cpu]);
+        add(&["-m", &self.memory, "-smp", &self.processors.to_string()]);
+        add(&["-display", "none", "-no-reboot", "-monitor", "none"]);
+        match self.firmware {
+            Firmware::Direct => {
+                add(&["-kernel", path_text(&self.kernel)?]);
+                if !self.command_line.is_empty() {
+                    add(&["-append", &self.command_line]);
+                }
+            }
+            Firmware::Bios => {}
+            Firmware::Uefi => bail!("this version does not boot by UEFI: use --firmware direct or bios"),
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
+            // for what reached the host, which is what a power cut leaves.
+            let drive = format!(
+                "if=none,id=disk{index},format=raw,cache=writeback,file={}",
+                path_text(disk)?.replace(',', ",,")
+            );
+            let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}");
+            add(&["-drive", &drive, "-device", &device]);
+        }
+        let mut net = if self.silent_network { "hubport,hubid=0,id=net0" } else { "user,id=net0" }.to_owned();
+        for forward in &self.forwards {
+            net += &format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host, forward.guest);
+        }
+        add(&["-netdev", &net, "-device", "virtio-net-pci,netdev=net0"]);
+        if self.randomness {
+            add(&["-device", "virtio-rng-pci"]);
+        }
+        Ok(args)
+    }
+
+    /// Starts the machine.
+    pub fn start(&self, accelerator: Accelerator) -> Result<Machine> {
+        let sockets = tempfile::Builder::new().prefix("granary-qemu").tempdir()?;
+        let qmp_path = sockets.path().join("qmp");
+        let mut command = Command::new(QEMU);
+        command.args(self.arguments(accelerator)?);
+        command
+            .args(["-serial", "stdio", "-qmp"])
+            .arg(format!("unix:{},server=on,wait=off", path_text(&qmp_path)?));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("cannot start {QEMU}"))?;
+        let serial = Serial::capture(child.stdout.take(), child.stderr.take());
+        Ok(Machine { child, serial, qmp_path, _sockets: sockets, started })
+    }
+}
+
+/// The program that is started.
+pub const QEMU: &str = "qemu-system-x86_64";
+
+/// The command line that a person would type for these arguments.
+pub fn printable(arguments: &[String]) -> String {
+    let mut line = QEMU.to_owned();
+    for argument in arguments {
+        line.push(' ');
+        if argument.chars().all(|c| c.is_ascii_alphanumeric() || "-_=,.:/!+@%".contains(c)) {
+            line.push_str(argument);
+        } else {
+            line.push_str(&format!("'{}'", argument.replace('\'', r"'\''")));
+        }
+    }
+    line + " -serial stdio"
+}
+
+fn path_text(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8, and QEMU's options must be", path.display()))
+}
+
+/// A running machine. Dropping it pulls the plug.
+pub struct Machine {
+    child: Child,
+    serial: Serial,
+    qmp_path: PathBuf,
+    _sockets: TempDir,
+    /// When QEMU was started.
+    pub started: Instant,
+}
+
+impl Machine {
+    /// What the guest has written on its serial line so far.
+    pub fn console(&self) -> String {
+        self.serial.text()
+    }
+
+    /// Shows every further line of the console on this process' standard output.
+    pub fn echo_console(&self) {
+        self.serial.echo();
+    }
+
+    /// QEMU's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether QEMU still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until `text` stands on the console.
+    pub fn wait_for_console(&mut self, text: &str, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while !self.console().contains(text) {
+            if !self.is_running() {
+                bail!("QEMU ended before the console showed {text:?}:\n{}", self.console());
+            }
+            if Instant::now() > deadline {
+                bail!("no {text:?} on the console within {limit:?}:\n{}", self.console());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Ends the machine as a power cut does: at once, wherever it is (SIGKILL).
+    pub fn cut_power(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Presses the power button and waits for the machine to switch itself off.
+    pub fn press_power_button(&mut self, limit: Duration) -> Result<()> {
+        qmp::execute(&self.qmp_path, "system_powerdown")?;
+        self.wait_for_end(limit).context("the node did not stop by itself after the power button")
+    }
+
+    /// Waits until QEMU has ended by itself, with status 0.
+    pub fn wait_for_end(&mut self, limit: Duration) -> Result<()> {
+        let status = self.wait_for_status(limit)?;
+        if status != Some(0) {
+            bail!("QEMU ended with status {status:?}:\n{}", self.console());
+        }
+        Ok(())
+    }
+
+    /// Waits until QEMU has ended by itself; gives its exit status, `None` when a signal ended it.
+    pub fn wait_for_status(&mut self, limit: Duration) -> Result<Option<i32>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            if Instant::now() > deadline {
+                bail!("QEMU still runs after {limit:?}:\n{}", self.console());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Processor time that QEMU has used so far, from the host's accounting (Linux: /proc).
+    pub fn processor_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let after_name = stat.rsplit_once(')').context("unreadable process status")?.1;
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks =
+            |index: usize| -> Result<u64> { Ok(fields.get(index).context("short process status")?.parse()?) };
+        // Fields 14 and 15 of proc(5), in clock ticks of 1/100 s on every Linux.
+        Ok(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // The machine may have ended already; then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

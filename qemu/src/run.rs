@@ -1,0 +1,241 @@
+//! `./qemu/run`: boots a node, checks it the way a user would use it, and serves.
+
+use crate::accelerator::Accelerator;
+use crate::client::Client;
+use crate::machine::{self, Bus, Firmware, Forward, Machine, Nic, Spec};
+use crate::programs::Programs;
+use crate::{ports, tree};
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a boot may take, however slow the machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// How long a clean stop may take.
+pub const STOP_LIMIT: Duration = Duration::from_secs(120);
+/// A port on loopback that nobody has chosen.
+const ANY_PORT: u16 = 0;
+
+/// Boots a Granary node in QEMU, checks it and serves until interrupted.
+///
+/// Example: ./qemu/run --once            boot, archive, cut the power, boot, restore, compare
+///          ./qemu/run --venti-port 17034   serve venti on tcp!127.0.0.1!17034
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct RunArgs {
+    /// Disk image; made when absent [default: target/disk.img]
+    #[arg(long, value_name = "FILE")]
+    disk: Option<PathBuf>,
+    /// Size of an image that is made
+    #[arg(long, default_value = "8G")]
+    size: String,
+    /// Memory of the node
+    #[arg(long, default_value = "1G")]
+    mem: String,
+    /// Processors of the node
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    smp: u32,
+    /// How the node boots (uefi: not in this version)
+    #[arg(long, value_enum, default_value_t = Firmware::Direct)]
+    firmware: Firmware,
+    /// Bus of the disk (only virtio in this version)
+    #[arg(long, value_enum, default_value_t = Bus::Virtio)]
+    bus: Bus,
+    /// Network card (only virtio in this version)
+    #[arg(long, value_enum, default_value_t = Nic::Virtio)]
+    nic: Nic,
+    /// Port on 127.0.0.1 for venti in clear; 0: any free one
+    #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
+    venti_port: u16,
+    /// Port for venti over TLS 1.3 (not served by this version)
+    #[arg(long, value_name = "PORT")]
+    tls_port: Option<u16>,
+    /// Port for venti behind p9any (not served by this version)
+    #[arg(long, value_name = "PORT")]
+    p9auth_port: Option<u16>,
+    /// Port for HTTP (not served by this version)
+    #[arg(long, value_name = "PORT")]
+    http_port: Option<u16>,
+    /// Port for 9P (not served by this version)
+    #[arg(long, value_name = "PORT")]
+    p9_port: Option<u16>,
+    /// A line for granary.ini of an image that is made
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Nodes on one virtual network (only 1 in this version)
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    nodes: u32,
+    /// Archive the project's sources, cut the power, boot, restore, compare, stop
+    #[arg(long)]
+    once: bool,
+    /// Print QEMU's command line and stop
+    #[arg(long)]
+    print_command: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
+    refuse_what_is_not_there(args)?;
+    let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
+    let venti_port = ports::choose(args.venti_port)?;
+    let spec = Spec {
+        memory: args.mem.clone(),
+        processors: args.smp,
+        firmware: args.firmware,
+        forwards: forwards(args, venti_port)?,
+        ..Spec::new(&programs.kernel, &disk)
+    };
+    let accelerator = Accelerator::probe(&programs.kernel);
+    if args.print_command {
+        println!("{}", machine::printable(&spec.arguments(accelerator)?));
+        return Ok(());
+    }
+    prepare_disk(args, programs, &disk)?;
+    println!("granary: starting {} ({})", machine::QEMU, accelerator.argument());
+    let node = Node { spec, accelerator, venti_port, programs };
+    if args.once { node.main_job() } else { node.serve() }
+}
+
+/// What the contract names and a later version brings: said at once, not found out by waiting.
+fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
+    ensure!(args.bus == Bus::Virtio, "this version drives disks on virtio only: leave --bus at virtio");
+    ensure!(args.nic == Nic::Virtio, "this version drives virtio network cards only: leave --nic at virtio");
+    ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
+    for (option, port) in [
+        ("--tls-port", args.tls_port),
+        ("--p9auth-port", args.p9auth_port),
+        ("--http-port", args.http_port),
+        ("--p9-port", args.p9_port),
+    ] {
+        if port.is_some() {
+            println!("granary: nothing listens behind {option} in this version");
+        }
+    }
+    Ok(())
+}
+
+/// All forwarded ports. Those that nothing listens behind yet refuse connections, as a closed port does.
+fn forwards(args: &RunArgs, venti_port: u16) -> Result<Vec<Forward>> {
+    let mut forwards = vec![Forward { host: venti_port, guest: 17034 }];
+    let later =
+        [(args.tls_port, 17035), (args.p9auth_port, 27034), (args.http_port, 8000), (args.p9_port, 564)];
+    for (wanted, guest) in later {
+        if let Some(wanted) = wanted {
+            forwards.push(Forward { host: ports::choose(wanted)?, guest });
+        }
+    }
+    Ok(forwards)
+}
+
+fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path) -> Result<()> {
+    if disk.exists() {
+        println!("granary: disk {}", disk.display());
+        if !args.set.is_empty() {
+            println!(
+                "granary: {} exists, so --set does not apply: remove it to make it anew",
+                disk.display()
+            );
+        }
+        return Ok(());
+    }
+    // The forwarded port is on loopback, and QEMU's own network is all that the node sees of the world.
+    let mut settings = args.set.clone();
+    if !settings.iter().any(|setting| setting.starts_with("venti=")) {
+        settings.push("venti=0.0.0.0/0,::/0".into());
+    }
+    programs.create_image(disk, &args.size, &settings, &[])?;
+    println!("granary: made disk {} ({})", disk.display(), args.size);
+    Ok(())
+}
+
+struct Node<'a> {
+    spec: Spec,
+    accelerator: Accelerator,
+    venti_port: u16,
+    programs: &'a Programs,
+}
+
+impl Node<'_> {
+    fn host(&self) -> String {
+        format!("tcp!127.0.0.1!{}", self.venti_port)
+    }
+
+    fn boot(&self) -> Result<Machine> {
+        let mut machine = self.spec.start(self.accelerator)?;
+        let greeted = Client::connect_until(self.venti_port, Instant::now() + BOOT_LIMIT);
+        if let Err(error) = greeted {
+            let state = if machine.is_running() { "runs" } else { "has ended" };
+            return Err(error.context(format!("QEMU {state}; its console:\n{}", machine.console())));
+        }
+        println!(
+            "granary: {:.2} s from QEMU's start to the first Rhello",
+            machine.started.elapsed().as_secs_f64()
+        );
+        Ok(machine)
+    }
+
+    /// What the project is for, seen from start to end.
+    fn main_job(&self) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (sources, restored) = (folder.path().join("sources"), folder.path().join("restored"));
+        let size = tree::copy_sources(&self.programs.root, &sources)?;
+        let mut machine = self.boot()?;
+        let began = Instant::now();
+        let score = self.programs.vac(&self.host(), &sources)?;
+        report("archived", size, began.elapsed());
+        println!("granary: {score}");
+        machine.cut_power()?;
+        println!("granary: power cut (QEMU killed)");
+        let mut machine = self.boot()?;
+        let began = Instant::now();
+        self.programs.unvac(&self.host(), &score, &restored)?;
+        report("restored", size, began.elapsed());
+        let same = tree::compare(&sources, &restored)?;
+        println!("granary: {} files, {} bytes compared: identical", same.files, same.bytes);
+        machine.press_power_button(STOP_LIMIT)?;
+        println!("granary: clean shutdown");
+        println!("granary: ready");
+        Ok(())
+    }
+
+    fn serve(&self) -> Result<()> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let flag = interrupted.clone();
+        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
+        let mut machine = self.boot()?;
+        self.check()?;
+        println!("{}", machine.console().trim_end());
+        machine.echo_console();
+        println!("granary: venti at {} (export venti={})", self.host(), self.host());
+        println!("granary: ready");
+        while !interrupted.load(Ordering::Relaxed) {
+            ensure!(machine.is_running(), "QEMU has ended:\n{}", machine.console());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        println!("granary: stopping");
+        machine.press_power_button(STOP_LIMIT)?;
+        println!("granary: clean shutdown");
+        Ok(())
+    }
+
+    /// Stores and restores a small tree.
+    fn check(&self) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (sample, restored) = (folder.path().join("sample"), folder.path().join("restored"));
+        let size = tree::make_sample(&sample)?;
+        let began = Instant::now();
+        let score = self.programs.vac(&self.host(), &sample)?;
+        self.programs.unvac(&self.host(), &score, &restored)?;
+        tree::compare(&sample, &restored)?;
+        report("self-check: stored and restored", size, began.elapsed());
+        Ok(())
+    }
+}
+
+fn report(what: &str, size: tree::Size, time: Duration) {
+    let seconds = time.as_secs_f64();
+    let rate = size.bytes as f64 / seconds / 1e6;
+    println!("granary: {what} {} files, {} bytes in {seconds:.2} s ({rate:.1} MB/s)", size.files, size.bytes);
+}

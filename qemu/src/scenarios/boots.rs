@@ -1,0 +1,57 @@
+//! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
+
+use super::{Bench, Node};
+use crate::machine::Firmware;
+use crate::tree;
+use anyhow::Result;
+
+/// QEMU loads the kernel.
+pub fn direct(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    main_job(bench, bench.node(&disk)?)
+}
+
+/// SeaBIOS loads boot sector, second stage and kernel from the disk.
+pub fn bios(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Bios;
+    main_job(bench, node)
+}
+
+/// The older machine type, and processors that nobody uses yet.
+pub fn pc_with_four_processors(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.machine = "pc".into();
+    node.spec.processors = 4;
+    main_job(bench, node)
+}
+
+/// As little memory as is promised to be enough for a small disk.
+pub fn little_memory(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.memory = "64M".into();
+    main_job(bench, node)
+}
+
+/// Memory on both sides of the hole below 4 GiB.
+pub fn much_memory(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.memory = "8G".into();
+    main_job(bench, node)
+}
+
+fn main_job(bench: &Bench, node: Node) -> Result<()> {
+    let (sample, restored) = (bench.path("sample"), bench.path("restored"));
+    tree::make_sample(&sample)?;
+    let mut machine = node.boot()?;
+    let score = bench.programs.vac(&node.host(), &sample)?;
+    machine.cut_power()?;
+    let machine = node.boot()?;
+    bench.programs.unvac(&node.host(), &score, &restored)?;
+    tree::compare(&sample, &restored)?;
+    node.stop(machine)
+}

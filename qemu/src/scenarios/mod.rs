@@ -1,0 +1,168 @@
+//! The scenarios: each boots real machines and holds the node to one promise.
+
+mod bad_input;
+mod boots;
+mod clients;
+mod hostile;
+mod idle;
+mod power_cuts;
+
+use crate::accelerator::Accelerator;
+use crate::client::Client;
+use crate::machine::{Forward, Machine, Spec};
+use crate::ports;
+use crate::programs::Programs;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a boot may take, however slow the machine.
+pub const BOOT_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the scenarios.
+///
+/// Example: ./qemu/test --only power --rounds 50
+#[derive(clap::Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct TestArgs {
+    /// Only scenarios whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// Power cuts in the power-cut scenario
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    rounds: u32,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Print the scenarios' names and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// What every scenario has at hand.
+pub struct Bench<'a> {
+    programs: &'a Programs,
+    accelerator: Accelerator,
+    rounds: u32,
+    seed: u64,
+    folder: TempDir,
+}
+
+type Scenario = fn(&Bench) -> Result<()>;
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("direct-boot-archives-survive-a-power-cut", boots::direct),
+    ("bios-boot-archives-survive-a-power-cut", boots::bios),
+    ("pc-machine-with-four-processors", boots::pc_with_four_processors),
+    ("memory-64-mib", boots::little_memory),
+    ("memory-above-4-gib", boots::much_memory),
+    ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
+    ("sixteen-clients-at-once", clients::sixteen_at_once),
+    ("idle-machine-halts", idle::halts),
+    ("hostile-frames", hostile::frames),
+    ("hostile-connection-flood", hostile::flood),
+    ("hostile-slow-readers", hostile::slow_readers),
+    ("no-disk-is-said", bad_input::no_disk),
+    ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
+    ("shrunk-disk-is-said", bad_input::shrunk_disk),
+    ("no-dhcp-answer-is-said", bad_input::no_dhcp),
+    ("no-randomness-is-refused", bad_input::no_randomness),
+];
+
+/// Runs the command; ends with a line that counts.
+pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
+    let chosen: Vec<_> = SCENARIOS
+        .iter()
+        .filter(|(name, _)| args.only.as_ref().is_none_or(|text| name.contains(text)))
+        .collect();
+    if args.list {
+        chosen.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    }
+    let accelerator = Accelerator::probe(&programs.kernel);
+    println!("scenarios run under {}", accelerator.argument());
+    let mut failed = 0;
+    for (name, scenario) in &chosen {
+        let folder = tempfile::Builder::new().prefix("granary-scenario").tempdir()?;
+        let bench = Bench { programs, accelerator, rounds: args.rounds, seed: args.seed, folder };
+        let began = Instant::now();
+        match scenario(&bench) {
+            Ok(()) => println!("PASS {name} ({:.1} s)", began.elapsed().as_secs_f64()),
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {name} ({:.1} s): {error:#}", began.elapsed().as_secs_f64());
+            }
+        }
+    }
+    println!("scenarios: {} passed, {failed} failed", chosen.len() - failed);
+    if failed > 0 {
+        bail!("{failed} scenarios failed");
+    }
+    if chosen.is_empty() {
+        bail!("no scenario has that in its name");
+    }
+    Ok(())
+}
+
+impl Bench<'_> {
+    /// A fresh image that opens venti to the forwarded port, with more settings.
+    fn image(&self, size: &str, settings: &[&str]) -> Result<PathBuf> {
+        let file = self.folder.path().join("disk.img");
+        let mut lines = vec!["venti=0.0.0.0/0,::/0".to_owned()];
+        lines.extend(settings.iter().map(|line| (*line).to_owned()));
+        // Small arenas, so that tests fill and seal some.
+        self.programs.create_image(&file, size, &lines, &["--arena-size", "64M"])?;
+        Ok(file)
+    }
+
+    /// A path in the scenario's own folder.
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A machine around this disk, with venti's port open on loopback.
+    fn node(&self, disk: &Path) -> Result<Node<'_>> {
+        let port = ports::choose(0)?;
+        let mut spec = Spec::new(&self.programs.kernel, disk);
+        spec.forwards.push(Forward { host: port, guest: 17034 });
+        Ok(Node { spec, port, bench: self })
+    }
+}
+
+/// A machine to be booted, and where its venti will answer.
+pub struct Node<'a> {
+    spec: Spec,
+    port: u16,
+    bench: &'a Bench<'a>,
+}
+
+impl Node<'_> {
+    /// Starts the machine without waiting for anything.
+    fn start(&self) -> Result<Machine> {
+        self.spec.start(self.bench.accelerator)
+    }
+
+    /// Starts the machine and waits until venti answers.
+    fn boot(&self) -> Result<Machine> {
+        let machine = self.start()?;
+        Client::connect_until(self.port, Instant::now() + BOOT_LIMIT)
+            .map_err(|error| error.context(format!("console:\n{}", machine.console())))?;
+        Ok(machine)
+    }
+
+    /// A new connection.
+    fn client(&self) -> Result<Client> {
+        Client::connect(self.port, Duration::from_secs(30)).context("the node does not answer")
+    }
+
+    /// What `granary` and `$venti` call this node.
+    fn host(&self) -> String {
+        format!("tcp!127.0.0.1!{}", self.port)
+    }
+
+    /// A clean stop.
+    fn stop(&self, mut machine: Machine) -> Result<()> {
+        machine.press_power_button(crate::run::STOP_LIMIT)
+    }
+}
