@@ -1,5 +1,7 @@
 //! Holds the sources to the house rules: arrows between crates, module docs, sizes, SAFETY lines, leftover markers.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +33,7 @@ fn sources() -> Vec<(String, String)> {
             }
         }
     }
-    assert!(found.len() > 50, "the sources were not found");
+    assert!(found.len() > 20, "the sources were not found");
     found
 }
 
