@@ -2,7 +2,7 @@
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
-//! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: arguments, life, console, power button | venti |
+//! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: its life and console | venti |
 //! | [`client`] | venti's wire protocol, written a second time | the node's code |
 //! | [`tree`] | directory trees and how they differ | archives |
 //! | [`programs`] | the files of one build; calling `granary` | QEMU |
