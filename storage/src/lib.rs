@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | [`score`] | SHA-1 of a lump, the zero score, hex form | disks, messages |
 //! | [`block_type`] | venti's types and their numbers on disk and wire | what clients keep in them |
-//! | [`device`] | the [`device::BlockDevice`] trait | formats |
+//! | [`device`] (`ram`, `sim`) | the [`device::BlockDevice`] trait; a plain disk; one that tears, drops and rots by seed | formats |
+//! | [`partition`] | a window on a device, bounds-checked | what lies inside |
+//! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
 //!
 //! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
 //!
@@ -21,7 +23,9 @@ extern crate std;
 
 pub mod block_type;
 pub mod device;
+pub mod partition;
 pub mod score;
+pub mod simulation;
 
 /// Seconds since 1970, as venti writes them (u32, good until 2106).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

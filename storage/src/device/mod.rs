@@ -3,6 +3,14 @@
 //! Buffers change hands by ownership ([`Bytes`]), never by reference: a device may still be moving them when the
 //! future that asked is dropped.
 
+pub mod bytes_at;
+mod image;
+pub mod ram;
+pub mod sim;
+
+pub use bytes_at::{read_bytes, size_bytes, write_bytes};
+pub use image::Image;
+
 use alloc::rc::Rc;
 use bytes::Bytes;
 
@@ -61,6 +69,28 @@ pub enum DeviceError {
 }
 
 impl<D: BlockDevice> BlockDevice for Rc<D> {
+    fn sector_size(&self) -> u32 {
+        (**self).sector_size()
+    }
+
+    fn sector_count(&self) -> u64 {
+        (**self).sector_count()
+    }
+
+    async fn read(&self, first: u64, count: u32) -> Result<Bytes, DeviceError> {
+        (**self).read(first, count).await
+    }
+
+    async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
+        (**self).write(first, data).await
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        (**self).flush().await
+    }
+}
+
+impl<D: BlockDevice> BlockDevice for &D {
     fn sector_size(&self) -> u32 {
         (**self).sector_size()
     }
