@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
+//! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //!
 //! Streams are [`embedded_io_async`]'s `Read` and `Write`, one half each.
 //!
@@ -17,3 +18,4 @@ extern crate std;
 
 pub mod clock;
 pub mod rng;
+pub mod tcp;

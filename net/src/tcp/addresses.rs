@@ -1,0 +1,209 @@
+//! The interface's addresses and routes: as set, by DHCP, by routers. Knows no connection.
+
+use super::nic::Traffic;
+use super::router::RouterDiscovery;
+use super::settings::{Ipv4Settings, Ipv6Settings, NetSettings};
+use super::stack::to_smoltcp;
+use super::status::{Ipv4Status, Ipv6Address, Ipv6Origin};
+use crate::clock::Instant;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use heapless::Vec;
+use smoltcp::iface::{Interface, Route, SocketHandle, SocketSet};
+use smoltcp::phy::{Device, TxToken};
+use smoltcp::socket::dhcpv4;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+
+/// How soon a question that no DHCP server answered is asked again.
+const DISCOVER_INTERVAL: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3);
+
+/// What a DHCP server gave.
+#[derive(Clone, Copy)]
+struct Lease {
+    address: Ipv4Cidr,
+    gateway: Option<Ipv4Addr>,
+    server: Ipv4Addr,
+}
+
+/// Keeps the interface's addresses as the settings want them.
+pub(super) struct Addresses {
+    settings: NetSettings,
+    link_local: Option<Ipv6Cidr>,
+    dhcp: Option<SocketHandle>,
+    lease: Option<Lease>,
+    /// When `lease` last came or went.
+    lease_changed: Instant,
+    routers: Option<RouterDiscovery>,
+}
+
+impl Addresses {
+    /// Sets the interface up; `settings` were checked.
+    pub(super) fn new(
+        settings: NetSettings,
+        hardware: EthernetAddress,
+        iface: &mut Interface,
+        sockets: &mut SocketSet<'static>,
+        now: Instant,
+    ) -> Addresses {
+        let link = Ipv6Cidr::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 64);
+        let link_local = Ipv6Cidr::from_link_prefix(&link, HardwareAddress::Ethernet(hardware));
+        let dhcp = (settings.ipv4 == Ipv4Settings::Dhcp).then(|| {
+            let mut socket = dhcpv4::Socket::new();
+            let mut retry = socket.get_retry_config();
+            retry.discover_timeout = DISCOVER_INTERVAL;
+            socket.set_retry_config(retry);
+            sockets.add(socket)
+        });
+        let addresses = Addresses {
+            settings,
+            link_local: link_local.filter(|_| settings.ipv6 != Ipv6Settings::None),
+            dhcp,
+            lease: None,
+            lease_changed: now,
+            routers: (settings.ipv6 == Ipv6Settings::Auto).then(|| RouterDiscovery::new(hardware, now)),
+        };
+        addresses.apply(iface);
+        addresses
+    }
+
+    /// Takes in what DHCP and routers said. Whether an address changed.
+    pub(super) fn update(
+        &mut self,
+        traffic: &Traffic,
+        iface: &mut Interface,
+        sockets: &mut SocketSet<'static>,
+        now: Instant,
+    ) -> bool {
+        let heard = traffic.take_advert();
+        let routers_changed = self.routers.as_mut().is_some_and(|routers| {
+            let heard = heard.is_some_and(|advert| routers.hear(advert, now));
+            routers.expire(now) || heard
+        });
+        let lease_changed = self.update_lease(sockets, now);
+        if routers_changed || lease_changed {
+            self.apply(iface);
+        }
+        routers_changed || lease_changed
+    }
+
+    fn update_lease(&mut self, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
+        let Some(dhcp) = self.dhcp else { return false };
+        let socket = sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp);
+        let lease = match socket.poll() {
+            None => return false,
+            Some(dhcpv4::Event::Deconfigured) => None,
+            Some(dhcpv4::Event::Configured(config)) => Some(Lease {
+                address: config.address,
+                gateway: config.router.filter(|router| is_host(*router)),
+                server: config.server.address,
+            }),
+        };
+        // A renewal is sent to the server's address: smoltcp panics on one that cannot be sent to.
+        let lease = match lease {
+            Some(lease) if is_host(lease.server) && is_host(lease.address.address()) => Some(lease),
+            Some(lease) => {
+                log::warn!("DHCP answer from {} ignored: no host has such an address", lease.server);
+                socket.reset();
+                None
+            }
+            None => None,
+        };
+        if lease.is_none() && self.lease.is_none() {
+            return false;
+        }
+        self.lease = lease;
+        self.lease_changed = now;
+        true
+    }
+
+    /// Asks routers to announce themselves, if it is time to.
+    pub(super) fn solicit(&mut self, device: &mut impl Device, now: Instant) {
+        let (Some(routers), Some(link_local)) = (&mut self.routers, self.link_local) else { return };
+        if !routers.solicit_due(now) {
+            return;
+        }
+        if let Some(token) = device.transmit(to_smoltcp(now)) {
+            token.consume(routers.solicit_len(), |frame| routers.write_solicit(link_local.address(), frame));
+            routers.solicited(now);
+        }
+    }
+
+    /// When [`Self::update`] or [`Self::solicit`] has something to do, apart from DHCP, which smoltcp times.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.routers.as_ref().and_then(RouterDiscovery::deadline)
+    }
+
+    fn ipv4_cidr(&self) -> Option<(Ipv4Cidr, Option<Ipv4Addr>)> {
+        match self.settings.ipv4 {
+            Ipv4Settings::Static { address, prefix, gateway } => {
+                Some((Ipv4Cidr::new(address, prefix), gateway))
+            }
+            Ipv4Settings::Dhcp => self.lease.map(|lease| (lease.address, lease.gateway)),
+            Ipv4Settings::None => None,
+        }
+    }
+
+    fn apply(&self, iface: &mut Interface) {
+        let ipv4 = self.ipv4_cidr();
+        let ipv6 = self.ipv6();
+        iface.update_ip_addrs(|list| {
+            let ipv6 = ipv6.iter().map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix)));
+            let ipv4 = ipv4.iter().map(|(own, _)| IpCidr::Ipv4(*own));
+            list.clear();
+            list.extend(ipv4.chain(ipv6).take(list.capacity()));
+        });
+        let gateway = ipv4.and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
+        let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
+        iface.routes_mut().update(|list| {
+            list.clear();
+            list.extend(gateway.into_iter().chain(ipv6_gateway));
+        });
+    }
+
+    /// For [`NetStatus`](super::NetStatus).
+    pub(super) fn ipv4(&self, now: Instant) -> Ipv4Status {
+        let elapsed = now.since(self.lease_changed);
+        match (self.settings.ipv4, self.lease) {
+            (Ipv4Settings::None, _) => Ipv4Status::Off,
+            (Ipv4Settings::Static { address, prefix, gateway }, _) => {
+                Ipv4Status::Static { address, prefix, gateway }
+            }
+            (Ipv4Settings::Dhcp, None) => Ipv4Status::Searching { elapsed },
+            (Ipv4Settings::Dhcp, Some(Lease { address, gateway, server })) => {
+                let (address, prefix) = (address.address(), address.prefix_len());
+                Ipv4Status::Leased { address, prefix, gateway, server, elapsed }
+            }
+        }
+    }
+
+    /// For [`NetStatus`](super::NetStatus): the link-local address first.
+    pub(super) fn ipv6(&self) -> Vec<Ipv6Address, 8> {
+        let own = |cidr: Ipv6Cidr, origin| Ipv6Address {
+            address: cidr.address(),
+            prefix: cidr.prefix_len(),
+            origin,
+        };
+        let fixed = match self.settings.ipv6 {
+            Ipv6Settings::Static { address, prefix, .. } => Some(Ipv6Cidr::new(address, prefix)),
+            Ipv6Settings::Auto | Ipv6Settings::None => None,
+        };
+        let announced = self.routers.iter().flat_map(RouterDiscovery::addresses);
+        let all = self.link_local.into_iter().map(|cidr| own(cidr, Ipv6Origin::LinkLocal));
+        let all = all.chain(fixed.into_iter().map(|cidr| own(cidr, Ipv6Origin::Static)));
+        all.chain(announced.map(|cidr| own(cidr, Ipv6Origin::Router))).take(8).collect()
+    }
+
+    /// For [`NetStatus`](super::NetStatus).
+    pub(super) fn ipv6_gateway(&self) -> Option<Ipv6Addr> {
+        match self.settings.ipv6 {
+            Ipv6Settings::Static { gateway, .. } => gateway,
+            Ipv6Settings::Auto => self.routers.as_ref().and_then(RouterDiscovery::router),
+            Ipv6Settings::None => None,
+        }
+    }
+}
+
+/// Whether packets can be sent to `address` as to one host.
+fn is_host(address: Ipv4Addr) -> bool {
+    let address = IpAddr::V4(address);
+    smoltcp::wire::IpAddress::from(address).is_unicast()
+}
