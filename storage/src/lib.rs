@@ -7,6 +7,7 @@
 //! | [`device`] (`ram`, `sim`) | the [`device::BlockDevice`] trait; a plain disk; one that tears, drops and rots by seed | formats |
 //! | [`partition`] | a window on a device, bounds-checked | what lies inside |
 //! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
+//! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //!
 //! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
 //!
@@ -21,6 +22,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod archive;
 pub mod block_type;
 pub mod device;
 pub mod partition;
