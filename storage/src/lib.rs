@@ -8,6 +8,8 @@
 //! | [`partition`] | a window on a device, bounds-checked | what lies inside |
 //! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
+//! | [`device`] | the [`device::BlockDevice`] trait | formats |
+//! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //!
 //! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
 //!
@@ -26,6 +28,7 @@ pub mod archive;
 pub mod block_type;
 pub mod device;
 pub mod partition;
+pub mod format;
 pub mod score;
 pub mod simulation;
 
