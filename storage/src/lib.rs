@@ -10,6 +10,7 @@
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`device`] | the [`device::BlockDevice`] trait | formats |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
+//! | [`whack`] | venti's compression, both directions | clump headers |
 //!
 //! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
 //!
@@ -31,6 +32,7 @@ pub mod partition;
 pub mod format;
 pub mod score;
 pub mod simulation;
+pub mod whack;
 
 /// Seconds since 1970, as venti writes them (u32, good until 2106).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
