@@ -8,7 +8,6 @@
 //! | [`partition`] | a window on a device, bounds-checked | what lies inside |
 //! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
-//! | [`device`] | the [`device::BlockDevice`] trait | formats |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //!
@@ -28,8 +27,8 @@ extern crate std;
 pub mod archive;
 pub mod block_type;
 pub mod device;
-pub mod partition;
 pub mod format;
+pub mod partition;
 pub mod score;
 pub mod simulation;
 pub mod whack;
