@@ -1,5 +1,16 @@
 //! The machine under Granary: memory, interrupts, executor, drivers, and the order in which they come up.
 //!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`boot_info`], [`command_line`] | what the loader says | who loaded us |
+//! | [`arch`] | the processor: tables, interrupt entry, exceptions, local APIC | drivers |
+//! | [`memory`] | frames, heap, page tables, device registers | devices |
+//! | [`acpi`] | firmware's tables; power | AML |
+//! | [`interrupts`] | vectors and who waits for them | devices |
+//! | [`executor`] | ready tasks, timers, when to halt | what tasks do |
+//! | [`time`], [`entropy`], [`console`], [`mod@panic`] | one machine service each | storage, net |
+//! | [`selftest`] | what only a machine can show to work | services |
+//!
 //! Never: a disk format, a protocol.
 
 #![no_std]
@@ -7,3 +18,19 @@
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
+
+pub mod acpi;
+pub mod arch;
+pub mod boot_info;
+pub mod command_line;
+pub mod console;
+pub mod entropy;
+pub mod executor;
+pub mod interrupts;
+pub mod memory;
+pub mod panic;
+pub mod selftest;
+mod start;
+pub mod time;
+
+pub use start::{Machine, start};

@@ -1,0 +1,123 @@
+//! Power: off, reset, and the button.
+//!
+//! Knows the fixed hardware's registers (ACPI 6.5, 4.8.3). Must not know what has to be saved first.
+
+use super::tables::{Fixed, Register};
+use crate::arch::{cpu, port};
+use crate::executor::timers::sleep_until;
+use crate::memory::map_mmio;
+use crate::{console, time};
+use core::time::Duration;
+use spin::Once;
+
+const BUTTON: u16 = 1 << 8;
+const ACPI_IS_ON: u16 = 1;
+const SLEEP_ENABLE: u16 = 1 << 13;
+/// How often the button is looked at. (Its interrupt would need the I/O APIC and firmware's routing; a look a second does not.)
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long firmware may take to hand ACPI over.
+const ENABLE_TIME_MAX: Duration = Duration::from_millis(300);
+const PAUSE: Duration = Duration::from_millis(10);
+
+static FIXED: Once<Fixed> = Once::new();
+
+/// Takes the fixed hardware over from firmware, and has the button report.
+pub(super) fn init(fixed: &Fixed) {
+    FIXED.call_once(|| *fixed);
+    if let (Some(smi), [Some(control), _]) = (fixed.smi_command, fixed.control)
+        && fixed.enable != 0
+        && read(control) & ACPI_IS_ON == 0
+    {
+        write8(smi, fixed.enable);
+    }
+    if let Some(event) = fixed.event {
+        write(event, BUTTON);
+        write(enable_register(fixed, event), BUTTON);
+    }
+}
+
+/// Waits, once the clock runs, until firmware has handed ACPI over.
+pub(crate) fn finish_init() {
+    let Some([Some(control), _]) = FIXED.get().map(|fixed| fixed.control) else { return };
+    let end = time::now().plus(ENABLE_TIME_MAX);
+    while read(control) & ACPI_IS_ON == 0 {
+        if time::now() >= end {
+            log::warn!("ACPI: firmware does not hand it over; the power button may not work");
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Returns when the power button has been pressed; never on a machine that has none of the fixed kind.
+pub async fn power_button() {
+    let Some((fixed, event)) = FIXED.get().and_then(|fixed| Some((fixed, fixed.event?))) else {
+        return core::future::pending().await;
+    };
+    // Switching ACPI on may have cleared it.
+    write(enable_register(fixed, event), BUTTON);
+    while read(event) & BUTTON == 0 {
+        sleep_until(time::now().plus(LOOK_EVERY)).await;
+    }
+    write(event, BUTTON);
+}
+
+/// Switches the machine off; where that fails, stops it and says so.
+pub fn power_off() -> ! {
+    log::info!("power off");
+    console::flush();
+    if let Some((fixed, off)) = FIXED.get().and_then(|fixed| Some((fixed, fixed.off?))) {
+        for (control, sleep_type) in fixed.control.into_iter().zip(off) {
+            if let Some(control) = control {
+                write(control, read(control) & !0x3c00 | u16::from(sleep_type) << 10 | SLEEP_ENABLE);
+            }
+        }
+        time::busy_wait(PAUSE);
+    }
+    log::warn!("this machine cannot switch itself off; it is safe to do so now");
+    console::flush();
+    cpu::stop()
+}
+
+/// Starts the machine again: by ACPI's register, the chip set's, the keyboard controller, at last by a triple fault.
+pub fn reset() -> ! {
+    let register = FIXED.get().and_then(|fixed| fixed.reset);
+    match register.map(|reset| (reset.register, reset.value)) {
+        Some((Register::Port(number), value)) => write8(number, value),
+        Some((Register::Memory(address), value)) => {
+            if let Ok(window) = map_mmio(address, 1) {
+                window.write8(0, value);
+            }
+        }
+        None => {}
+    }
+    time::busy_wait(PAUSE);
+    for (number, value) in [(0xcf9, 0x02), (0xcf9, 0x06), (0x64, 0xfe)] {
+        write8(number, value);
+        time::busy_wait(PAUSE);
+    }
+    // SAFETY: nothing runs after this: without a table of gates the breakpoint cannot be delivered, nor the fault about it.
+    unsafe {
+        core::arch::asm!("push 0", "push 0", "lidt [rsp]", "int3", options(noreturn));
+    }
+}
+
+/// The enable bits lie in the second half of the event block.
+fn enable_register(fixed: &Fixed, event: u16) -> u16 {
+    event.wrapping_add(u16::from(fixed.event_len / 2))
+}
+
+fn read(number: u16) -> u16 {
+    // SAFETY: the FADT names this port as fixed hardware, which is this module's alone.
+    unsafe { port::read(number) }
+}
+
+fn write(number: u16, value: u16) {
+    // SAFETY: as for reading; none of it touches memory.
+    unsafe { port::write(number, value) }
+}
+
+fn write8(number: u16, value: u8) {
+    // SAFETY: as for reading; none of it touches memory.
+    unsafe { port::write(number, value) }
+}

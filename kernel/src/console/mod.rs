@@ -1,0 +1,162 @@
+//! The serial console: log lines out, nothing in.
+//!
+//! Knows lines, their form, and that the port is slow. Must not know what is logged. Once tasks run, lines go to a buffer that
+//! the executor empties as the port takes them, so that logging stalls nobody; what does not fit is counted, not waited for.
+
+mod uart;
+
+use crate::time;
+use core::fmt::{self, Write};
+use core::time::Duration;
+use heapless::Deque;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use net::clock::Instant;
+use spin::Mutex;
+use uart::Uart;
+
+const BUFFER_LEN: usize = 32 * 1024;
+/// How long the port takes to send what its queue holds: 16 bytes of 10 bits at 115200 bits a second.
+const QUEUE_TIME: Duration = Duration::from_micros(1400);
+
+struct Console {
+    uart: Option<Uart>,
+    buffer: Deque<u8, BUFFER_LEN>,
+    /// Lines go to the buffer, and somebody empties it.
+    buffered: bool,
+    /// Bytes that did not fit since the last that did.
+    lost: u64,
+}
+
+static CONSOLE: Mutex<Console> =
+    Mutex::new(Console { uart: None, buffer: Deque::new(), buffered: false, lost: 0 });
+
+/// Finds the port and becomes the log's end. Lines above `level` are dropped.
+pub fn init(level: LevelFilter) {
+    CONSOLE.lock().uart = Uart::find();
+    if log::set_logger(&Lines).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// From now on lines go to the buffer.
+pub(crate) fn buffer_output() {
+    CONSOLE.lock().buffered = true;
+}
+
+/// Sends what the port takes at once.
+pub(crate) fn drain_some() {
+    let mut console = CONSOLE.lock();
+    if !console.buffer.is_empty() {
+        console.drain_queue();
+    }
+}
+
+/// When to look at the port again, if anything is left.
+pub(crate) fn next_drain(now: Instant) -> Option<Instant> {
+    (!CONSOLE.lock().buffer.is_empty()).then(|| now.plus(QUEUE_TIME))
+}
+
+/// Sends all that is left, waiting for the port: before the machine stops.
+pub fn flush() {
+    let mut console = CONSOLE.lock();
+    console.flush();
+}
+
+/// A console for the last words: waits for the port, takes no lock for good. What was in the buffer goes first.
+pub(crate) fn emergency() -> impl Write {
+    if let Some(mut console) = CONSOLE.try_lock() {
+        console.flush();
+        return Emergency(console.uart);
+    }
+    Emergency(Uart::find())
+}
+
+impl Console {
+    fn drain_queue(&mut self) {
+        let Some(uart) = self.uart else {
+            self.buffer.clear();
+            return;
+        };
+        let room = uart.room();
+        for _ in 0..room {
+            match self.buffer.pop_front() {
+                Some(byte) => uart.send(byte),
+                None => return,
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(byte) = self.buffer.pop_front() {
+            if let Some(uart) = self.uart {
+                uart.send_waiting(byte);
+            }
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes().flat_map(with_return) {
+            if self.buffered {
+                self.lost += u64::from(self.buffer.push_back(byte).is_err());
+            } else if let Some(uart) = self.uart {
+                uart.send_waiting(byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A terminal wants a carriage return before each line feed.
+fn with_return(byte: u8) -> impl Iterator<Item = u8> {
+    (byte == b'\n').then_some(b'\r').into_iter().chain([byte])
+}
+
+struct Emergency(Option<Uart>);
+
+impl Write for Emergency {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes().flat_map(with_return) {
+            if let Some(uart) = self.0 {
+                uart.send_waiting(byte);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The log's end.
+struct Lines;
+
+impl Log for Lines {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let level = match record.level() {
+            Level::Error => "ERROR",
+            Level::Warn => "warn ",
+            Level::Info => "info ",
+            Level::Debug => "debug",
+            Level::Trace => "trace",
+        };
+        let at = time::now().micros;
+        let (seconds, micros, module) = (at / 1_000_000, at % 1_000_000, record.target());
+        let mut console = CONSOLE.lock();
+        if console.lost > 0 && console.buffer.len() < BUFFER_LEN / 2 {
+            let lost = core::mem::take(&mut console.lost);
+            // Neither line can fail: what does not fit is counted.
+            let _ = writeln!(console, "… {lost} bytes of log lost: the console is slower than the log");
+        }
+        let _ = writeln!(console, "{seconds:5}.{micros:06} {level} {module}: {}", record.args());
+    }
+
+    fn flush(&self) {
+        flush();
+    }
+}

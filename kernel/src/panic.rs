@@ -1,0 +1,155 @@
+//! The end: what is printed, and what then happens to the machine.
+//!
+//! Knows how to report and stop. Must not know why: nothing here allocates or waits for a lock.
+
+use crate::arch::{cpu, port};
+use crate::boot_info::KernelImage;
+use crate::memory::heap;
+use crate::{acpi, console};
+use core::fmt::Write;
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Once;
+
+/// Stack words that are looked through.
+const STACK_WORDS_MAX: usize = 2048;
+/// Lines of backtrace that are printed.
+const FRAMES_MAX: usize = 32;
+/// QEMU's isa-debug-exit device: writing v ends QEMU with 2v + 1.
+const DEBUG_EXIT: u16 = 0xf4;
+
+static SETTINGS: Once<Settings> = Once::new();
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// What to do at the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Start again after an exception or panic; otherwise stop.
+    pub(crate) reboot: bool,
+    /// QEMU has an isa-debug-exit device at 0xf4: tests see how it ended.
+    pub(crate) debug_exit: bool,
+    /// Where code and stack are.
+    pub(crate) image: KernelImage,
+}
+
+/// How a test ended, as the value that goes to the debug-exit port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugExit {
+    /// All is well: QEMU exits with 33.
+    Success = 0x10,
+    /// A self-test failed: 35.
+    Failure = 0x11,
+    /// Panic or exception: 37.
+    Crash = 0x12,
+}
+
+pub(crate) fn set(settings: Settings) {
+    SETTINGS.call_once(|| settings);
+}
+
+/// Reports a panic and ends.
+pub fn panicked(info: &PanicInfo<'_>) -> ! {
+    if ENDING.swap(true, Ordering::SeqCst) {
+        // A panic within the report: nothing more can be said.
+        cpu::stop();
+    }
+    let mut console = console::emergency();
+    // The emergency console takes everything, so there is no error to handle.
+    let _ = writeln!(console, "\nPANIC {info}");
+    let here = 0usize;
+    backtrace(&mut console, panicked as *const () as u64, (&raw const here).addr() as u64);
+    if let Some(memory) = heap::status_if_free() {
+        let _ = writeln!(console, "{memory:?}");
+    }
+    end()
+}
+
+/// Prints what look like return addresses on the stack from `stack_pointer` on: they point behind a call instruction in our
+/// code. `addr2line -f -i -e granary-kernel ADDRESS…` names them. A few may be leftovers of calls that have returned.
+pub(crate) fn backtrace(console: &mut impl Write, instruction: u64, stack_pointer: u64) {
+    let Some(KernelImage { text, rodata, data, end, .. }) = SETTINGS.get().map(|settings| settings.image)
+    else {
+        return;
+    };
+    let _ = writeln!(console, "backtrace (addr2line -f -i -e granary-kernel):");
+    let _ = writeln!(console, "  {instruction:#x}");
+    let mut printed = 0;
+    let first = (stack_pointer as usize).next_multiple_of(8);
+    for address in (first..end.saturating_sub(8)).step_by(8).take(STACK_WORDS_MAX) {
+        if address < data || printed == FRAMES_MAX {
+            return;
+        }
+        // SAFETY: between the start of our data and the end of the image, where all our stacks are; the guard pages of the
+        // stacks lie below them, and a stack's last words are a caller that never returns, but another's guard may follow.
+        let word = match unsafe { guarded_read(address) } {
+            Some(word) => word as usize,
+            None => return,
+        };
+        if word > text + 8 && word < rodata && follows_call(word) {
+            let _ = writeln!(console, "  {word:#x}");
+            printed += 1;
+        }
+    }
+}
+
+/// # Safety
+/// `address` lies in our data.
+unsafe fn guarded_read(address: usize) -> Option<u64> {
+    if crate::memory::is_guard_page(address) {
+        return None;
+    }
+    let word: *const u64 = core::ptr::with_exposed_provenance(address);
+    // SAFETY: the caller says that it is our data, and it is no guard page: mapped.
+    Some(unsafe { word.read_volatile() })
+}
+
+/// Whether the bytes before `address`, in our code, can be a call: `e8` with a 32-bit distance, or `ff /2` in its lengths.
+fn follows_call(address: usize) -> bool {
+    let code: *const u8 = core::ptr::with_exposed_provenance(address - 7);
+    // SAFETY: the caller checked that these bytes lie in our code, which is always readable.
+    let before: [u8; 7] = unsafe { code.cast::<[u8; 7]>().read_volatile() };
+    is_call(before)
+}
+
+/// Whether seven bytes can end with a call instruction.
+fn is_call(before: [u8; 7]) -> bool {
+    let indirect = |length: usize| {
+        let [opcode, operand] = [before[7 - length], before[8 - length]];
+        opcode == 0xff && operand >> 3 & 7 == 2
+    };
+    before[2] == 0xe8 || [2, 3, 4, 6, 7].into_iter().any(indirect)
+}
+
+/// Ends after an exception or a panic, as set.
+pub(crate) fn end() -> ! {
+    let settings = SETTINGS.get();
+    if settings.is_some_and(|settings| settings.debug_exit) {
+        debug_exit(DebugExit::Crash);
+    }
+    if settings.is_some_and(|settings| settings.reboot) {
+        acpi::power::reset();
+    }
+    cpu::stop()
+}
+
+/// Ends QEMU if the command line says that it can be ended so; otherwise does nothing.
+pub fn debug_exit(result: DebugExit) {
+    if SETTINGS.get().is_some_and(|settings| settings.debug_exit) {
+        // SAFETY: the command line says that QEMU's device is there; it touches no memory.
+        unsafe { port::write(DEBUG_EXIT, result as u8) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_call;
+
+    #[test]
+    fn calls_are_told_from_other_code() {
+        assert!(is_call([0, 0, 0xe8, 1, 2, 3, 4]));
+        assert!(is_call([0, 0, 0, 0, 0, 0xff, 0xd0]));
+        assert!(is_call([0, 0xff, 0x15, 1, 2, 3, 4]));
+        assert!(!is_call([0x90; 7]));
+        assert!(!is_call([0, 0, 0, 0, 0, 0xff, 0xe0]));
+    }
+}

@@ -1,0 +1,67 @@
+//! The order in which the machine comes up.
+//!
+//! Knows what needs what. Must not know how any of it works.
+
+use crate::acpi::{self, Acpi};
+use crate::arch::{cpu, descriptors};
+use crate::boot_info::BootInfo;
+use crate::command_line::CommandLine;
+use crate::{console, entropy, executor, interrupts, memory, panic, selftest, time};
+use alloc::string::String;
+use log::LevelFilter;
+
+/// What is known of the machine once it is up.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The loader's words: see [`CommandLine`].
+    pub command_line: String,
+    /// Firmware's tables, if there are any.
+    pub acpi: Option<Acpi>,
+}
+
+/// Brings the machine up and runs it for good.
+///
+/// Words on the command line that count here: `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit`
+/// (QEMU's isa-debug-exit device is there); `selftest` (see [`selftest`]).
+pub fn start(boot_info: BootInfo) -> ! {
+    let words = CommandLine::new(&boot_info.command_line);
+    cpu::enable_vector_state();
+    panic::set(panic::Settings {
+        reboot: words.value("panic") != Some("halt"),
+        debug_exit: words.has("debug-exit"),
+        image: boot_info.image,
+    });
+    console::init(log_level(words));
+    log::info!("Granary {}", env!("CARGO_PKG_VERSION"));
+    descriptors::load();
+    // SAFETY: nothing has used memory so far, and the loader's word on it is all that there is.
+    if let Err(error) = unsafe { memory::init(&boot_info) } {
+        panic!("cannot start: {error}");
+    }
+    let status = memory::heap::status();
+    log::info!("{} MiB of memory free of {}", status.free >> 20, status.total >> 20);
+    let acpi = acpi::init(boot_info.rsdp);
+    if let Err(error) = interrupts::init() {
+        panic!("cannot start: the local APIC: {error}");
+    }
+    time::init(acpi.as_ref());
+    acpi::power::finish_init();
+    entropy::init();
+    let machine = Machine { command_line: String::from(boot_info.command_line.as_str()), acpi };
+    executor::spawn(run(machine));
+    executor::run()
+}
+
+/// The first task.
+async fn run(machine: Machine) {
+    if let Some(which) = selftest::asked_for(CommandLine::new(&machine.command_line)) {
+        selftest::run(which).await;
+    }
+    acpi::power::power_button().await;
+    log::info!("power button");
+    acpi::power::power_off();
+}
+
+fn log_level(words: CommandLine<'_>) -> LevelFilter {
+    words.value("log").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::Info)
+}
