@@ -10,6 +10,9 @@
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //! | [`whack`] | venti's compression, both directions | clump headers |
+//! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
+//! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
+//! | [`disk`] | partition tables, and the venti partitions they lead to | what is in those partitions |
 //!
 //! Never: I/O of its own, a clock, randomness, `unsafe`, a panic on what a disk holds.
 //!
@@ -27,9 +30,12 @@ extern crate std;
 pub mod archive;
 pub mod block_type;
 pub mod device;
+pub mod disk;
+pub mod fat;
 pub mod format;
 pub mod partition;
 pub mod score;
+pub mod settings;
 pub mod simulation;
 pub mod whack;
 

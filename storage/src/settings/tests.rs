@@ -1,0 +1,97 @@
+use super::*;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Settings {
+    Settings::parse(FILE, text.as_bytes()).unwrap()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    Settings::parse(FILE, text.as_bytes()).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_empty_file_gives_the_defaults() {
+    assert_eq!(parse(""), Settings::default());
+    assert_eq!(parse("# nothing\n\n   # here\r\n"), Settings::default());
+}
+
+#[test]
+fn every_key_is_read() {
+    let settings = parse(
+        "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
+         venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=8m\nconnections=9",
+    );
+    let expected = Settings {
+        sysname: "barn".to_string(),
+        ip: Ip4::Static { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
+        gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+        ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
+        gateway6: Some("fe80::1".parse().unwrap()),
+        venti: ["10.0.2.0/24", "127.0.0.1/32"].map(|network| network.parse().unwrap()).to_vec(),
+        panic: OnPanic::Halt,
+        log: LevelFilter::Debug,
+        compress: false,
+        cache: Some(64 << 20),
+        dirty: Some(8 << 20),
+        connections: 9,
+    };
+    assert_eq!(settings, expected);
+}
+
+#[test]
+fn the_table_tells_the_true_defaults() {
+    for key in KEYS.iter().filter(|key| !key.default.contains(' ')) {
+        assert_eq!(parse(&std::format!("{}={}", key.name, key.default)), Settings::default(), "{}", key.name);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_file_and_line() {
+    assert_eq!(
+        errors("sysname=a\nsysnam=b\nsysname=c\nip\n\nlog=loud\nconnections=0\ncache=1k"),
+        [
+            "granary.ini:2: there is no setting \"sysnam\"",
+            "granary.ini:3: sysname was already set on line 1",
+            "granary.ini:4: \"ip\" is not of the form key=value",
+            "granary.ini:6: log=loud: expected error, warn, info, debug or trace",
+            "granary.ini:7: connections=0: expected a number from 1 to 4096",
+            "granary.ini:8: cache=1k: expected at least 1m",
+        ]
+    );
+}
+
+#[test]
+fn good_lines_count_beside_bad_ones() {
+    let mut settings = Settings::default();
+    assert_eq!(settings.apply_file(FILE, b"bad\nlog=warn\nventi=all\n").len(), 2);
+    assert_eq!(settings, Settings { log: LevelFilter::Warn, ..Settings::default() });
+}
+
+#[test]
+fn the_command_line_overrides_and_leaves_the_rest_to_others() {
+    let mut settings = parse("log=warn\nip=none");
+    let line = "quiet log=trace virtio_mmio.device=512@0xfeb00e00:12 ip=dhcp ip=nowhere";
+    let (others, errors) = settings.apply_command_line(line);
+    assert_eq!(others, ["quiet", "virtio_mmio.device=512@0xfeb00e00:12"]);
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let expected = "command line:5: ip=nowhere: expected dhcp, none, or an address with its prefix such as 192.168.1.7/24";
+    assert_eq!(errors, [expected]);
+    assert_eq!(settings, Settings { log: LevelFilter::Trace, ..Settings::default() });
+}
+
+#[test]
+fn what_is_not_text_is_refused() {
+    assert_eq!(Settings::parse(FILE, b"\xff\xfe").unwrap_err()[0].problem, SettingProblem::NotText);
+    assert_eq!(
+        Settings::parse(FILE, &[b' '; FILE_LEN_MAX + 1]).unwrap_err()[0].problem,
+        SettingProblem::NotText
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "([a-z0-9]{0,8}=?[\\PC]{0,12}\n?){0,12}") {
+        let _ = Settings::parse(FILE, text.as_bytes());
+        let _ = Settings::default().apply_command_line(&text);
+    }
+}

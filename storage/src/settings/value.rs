@@ -1,0 +1,256 @@
+//! The values that settings have, as people write them.
+//!
+//! Knows text and ranges; must not know which key a value belongs to.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+
+/// Why a text is not a value of its kind. The text says what would be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct Expected(pub &'static str);
+
+/// A range of addresses: `ADDRESS/PREFIX`, or an address alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// An address in it.
+    pub address: IpAddr,
+    /// How many leading bits the addresses in it share: at most 32 or 128.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether `address` lies in it. An IPv4 address in IPv6 clothes counts as the IPv4 address that it is.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.leading_zeros() >= u32::from(self.prefix)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let differs = own.to_bits() ^ other.to_bits();
+                differs.leading_zeros() >= u32::from(self.prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Network, Expected> {
+        const FORM: Expected = Expected("a network such as 192.168.1.0/24 or fd00::/8");
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let address: IpAddr = address.parse().map_err(|_| FORM)?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), |prefix| prefix.parse().map_err(|_| FORM))?;
+        if prefix > longest { Err(FORM) } else { Ok(Network { address, prefix }) }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// How the node gets its IPv4 address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip4 {
+    /// From the network's DHCP server, with gateway.
+    Dhcp,
+    /// This one.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// Bits of its network.
+        prefix: u8,
+    },
+    /// Not at all.
+    None,
+}
+
+impl FromStr for Ip4 {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Ip4, Expected> {
+        const FORM: Expected = Expected("dhcp, none, or an address with its prefix such as 192.168.1.7/24");
+        match text {
+            "dhcp" => Ok(Ip4::Dhcp),
+            "none" => Ok(Ip4::None),
+            _ => match with_prefix(text).ok_or(FORM)? {
+                Network { address: IpAddr::V4(address), prefix } => Ok(Ip4::Static { address, prefix }),
+                Network { .. } => Err(FORM),
+            },
+        }
+    }
+}
+
+/// How the node gets its IPv6 address, beside the link-local one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip6 {
+    /// From the network's routers (SLAAC), with gateway.
+    Auto,
+    /// This one.
+    Static {
+        /// The address.
+        address: Ipv6Addr,
+        /// Bits of its network.
+        prefix: u8,
+    },
+    /// No IPv6 at all.
+    None,
+}
+
+impl FromStr for Ip6 {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Ip6, Expected> {
+        const FORM: Expected = Expected("auto, none, or an address with its prefix such as fd00::7/64");
+        match text {
+            "auto" => Ok(Ip6::Auto),
+            "none" => Ok(Ip6::None),
+            _ => match with_prefix(text).ok_or(FORM)? {
+                Network { address: IpAddr::V6(address), prefix } => Ok(Ip6::Static { address, prefix }),
+                Network { .. } => Err(FORM),
+            },
+        }
+    }
+}
+
+/// An address of a host together with its network; both must be said.
+fn with_prefix(text: &str) -> Option<Network> {
+    let network: Network = text.contains('/').then(|| text.parse().ok())??;
+    let usable = !network.address.is_unspecified() && !network.address.is_multicast();
+    usable.then_some(network)
+}
+
+/// What follows a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The machine stands still, for someone to read the console.
+    Halt,
+    /// The machine starts again.
+    Reboot,
+}
+
+impl FromStr for OnPanic {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<OnPanic, Expected> {
+        match text {
+            "halt" => Ok(OnPanic::Halt),
+            "reboot" => Ok(OnPanic::Reboot),
+            _ => Err(Expected("halt or reboot")),
+        }
+    }
+}
+
+/// A number of bytes, with a suffix `k`, `m`, `g` or `t` (times 1024 each) if so wished.
+///
+/// # Errors
+/// If the text is something else, or the number does not fit in 64 bits.
+pub fn parse_size(text: &str) -> Result<u64, Expected> {
+    const FORM: Expected = Expected("a number of bytes such as 512m or 8g");
+    let suffix = text.bytes().next_back().map(|last| last.to_ascii_lowercase());
+    let shift = match suffix {
+        Some(b'k') => 10,
+        Some(b'm') => 20,
+        Some(b'g') => 30,
+        Some(b't') => 40,
+        _ => 0,
+    };
+    let digits = if shift == 0 { text } else { text.get(..text.len() - 1).unwrap_or_default() };
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(FORM);
+    }
+    let number: u64 = digits.parse().map_err(|_| FORM)?;
+    number.checked_mul(1 << shift).ok_or(FORM)
+}
+
+pub(super) fn parse_yes_no(text: &str) -> Result<bool, Expected> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(Expected("yes or no")),
+    }
+}
+
+pub(super) fn parse_sysname(text: &str) -> Result<String, Expected> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
+    let good = !text.is_empty() && text.len() <= 63 && text.chars().all(legal);
+    if good { Ok(text.into()) } else { Err(Expected("1 to 63 letters, digits, dots, dashes or underscores")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::string::ToString;
+
+    #[test]
+    fn a_network_contains_what_shares_its_prefix() {
+        let contains = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse::<IpAddr>().unwrap())
+        };
+        for (network, inside) in [
+            ("10.0.0.0/8", "10.255.0.1"),
+            ("10.1.2.3", "10.1.2.3"),
+            ("0.0.0.0/0", "1.2.3.4"),
+            ("fd00::/8", "fd12::1"),
+            ("::/0", "2001:db8::1"),
+            ("10.0.0.0/8", "::ffff:10.0.0.1"),
+        ] {
+            assert!(contains(network, inside), "{network} {inside}");
+        }
+        for (network, outside) in [
+            ("10.0.0.0/8", "11.0.0.1"),
+            ("10.1.2.3", "10.1.2.4"),
+            ("fd00::/8", "fe00::"),
+            ("::/0", "1.2.3.4"),
+        ] {
+            assert!(!contains(network, outside), "{network} {outside}");
+        }
+    }
+
+    #[test]
+    fn refuses_networks_and_addresses_that_are_none() {
+        for bad in ["", "/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "fd00::/129", "host"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+        for bad in ["", "10.0.2.15", "0.0.0.0/0", "224.0.0.1/4", "fd00::1/64", "DHCP"] {
+            assert!(bad.parse::<Ip4>().is_err(), "{bad}");
+        }
+        for bad in ["", "fd00::1", "::/0", "ff02::1/16", "10.0.2.15/24", "dhcp"] {
+            assert!(bad.parse::<Ip6>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("4k", 4096), ("3M", 3 << 20), ("8g", 8 << 30), ("1t", 1 << 40)]
+        {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "k", "-1", "1.5g", "99999999t", "1kb", "0x10", "18446744073709551616"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_reads_what_it_prints(bits in any::<u128>(), prefix in 0..=128_u8) {
+            let network = Network { address: IpAddr::V6(Ipv6Addr::from_bits(bits)), prefix };
+            prop_assert_eq!(network.to_string().parse(), Ok(network));
+        }
+
+        #[test]
+        fn any_text_is_a_value_or_not(text in "\\PC{0,40}") {
+            let _ = (text.parse::<Network>(), text.parse::<Ip4>(), text.parse::<Ip6>(), parse_size(&text));
+        }
+    }
+}
