@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
+//! | [`venti`] | venti's wire protocol, server and client | sockets, disks |
 //!
 //! Streams are [`embedded_io_async`]'s `Read` and `Write`, one half each.
 //!
@@ -19,3 +20,4 @@ extern crate std;
 pub mod clock;
 pub mod rng;
 pub mod tcp;
+pub mod venti;
