@@ -11,10 +11,12 @@
 //! | [`session`] | the server's rules of order: bytes in, events out |
 //! | [`serve`] | one connection: requests side by side, replies as they finish |
 //! | [`connections`] | how many there may be, and what they did |
+//! | [`client`] | the client's end: many requests under way, every score checked |
 //! | [`blocks`] | what a server needs of a store |
 
 mod barrier;
 pub mod blocks;
+pub mod client;
 pub mod connections;
 pub mod frame;
 pub mod greeting;

@@ -129,7 +129,8 @@ impl<'a, C: Clock> Connection<'a, C> {
             jobs: RefCell::default(),
             outbox: RefCell::new(outbox),
             requests: Cell::new(0),
-            bytes: Cell::new(0),
+            // The greeting waits in the outbox.
+            bytes: Cell::new(greeting::OURS.len()),
             input_ended: Cell::new(false),
             work_ended: Cell::new(false),
             reader: Signal::default(),
@@ -271,8 +272,7 @@ impl<'a, C: Clock> Connection<'a, C> {
             self.send(writer, batch.bytes()).await?;
             let length = batch.bytes().len();
             self.ticket.count(|counters| counters.bytes_out += length as u64);
-            // The greeting is no reply, and was never counted as held.
-            self.hold(self.requests.get() - batch.messages, self.bytes.get().saturating_sub(length));
+            self.hold(self.requests.get() - batch.messages, self.bytes.get() - length);
             self.outbox.borrow_mut().sent(batch);
         }
         writer.flush().await.map_err(|error| Ending::Stream(error.kind()))
