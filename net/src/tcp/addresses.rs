@@ -97,16 +97,6 @@ impl Addresses {
                 server: config.server.address,
             }),
         };
-        // A renewal is sent to the server's address: smoltcp panics on one that cannot be sent to.
-        let lease = match lease {
-            Some(lease) if is_host(lease.server) && is_host(lease.address.address()) => Some(lease),
-            Some(lease) => {
-                log::warn!("DHCP answer from {} ignored: no host has such an address", lease.server);
-                socket.reset();
-                None
-            }
-            None => None,
-        };
         if lease.is_none() && self.lease.is_none() {
             return false;
         }

@@ -27,7 +27,8 @@ pub struct TcpLimits {
     pub keep_alive: Duration,
     /// A peer from which nothing was heard for so long, in spite of probes, is gone.
     pub dead_peer_timeout: Duration,
-    /// A connection that we dropped may take so long to deliver what it holds and to say goodbye.
+    /// A connection that we dropped has so long to say goodbye, and again whenever its peer has taken some of the data
+    /// it still holds; but not more than 20 times as long in all.
     pub linger: Duration,
 }
 

@@ -83,6 +83,15 @@ fn is_syn(frame: &[u8]) -> bool {
     }
 }
 
+/// Whether `frame` is a datagram without a sender. The only one that smoltcp would look at is an answer of DHCP, and it
+/// would panic on renewing the lease of a server at 0.0.0.0.
+fn is_datagram_from_nobody(frame: &[u8]) -> bool {
+    let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
+    frame.ethertype() == EthernetProtocol::Ipv4
+        && Ipv4Packet::new_checked(frame.payload())
+            .is_ok_and(|ip| ip.next_header() == IpProtocol::Udp && ip.src_addr().is_unspecified())
+}
+
 /// A card whose frames are noted in [`Traffic`], with the MTU that the operator set.
 pub(super) struct Watched<'a, N> {
     pub(super) nic: &'a mut N,
@@ -133,7 +142,7 @@ impl<T: RxToken> RxToken for WatchedRx<'_, T> {
         let traffic = self.traffic;
         self.token.consume(|frame| {
             traffic.received(frame);
-            take(frame)
+            take(if is_datagram_from_nobody(frame) { &[] } else { frame })
         })
     }
 }

@@ -21,6 +21,8 @@ use core::time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 
+/// A peer that takes a dropped connection's data, but slowly, gets so many times [`TcpLimits::linger`].
+const FAREWELLS_MAX: u32 = 20;
 /// After its abort a socket may try for so long to send the RST (its neighbour may be unknown).
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
@@ -29,13 +31,26 @@ enum Phase {
     /// Waits for a SYN to this port.
     Listening(u16),
     /// A SYN came; the peer has not confirmed.
-    HalfOpen { port: u16, since: Instant },
+    HalfOpen { port: u16, since: Instant, order: u64 },
     /// Stands, and waits to be accepted.
     Ready(u16),
     /// A stream's, or a call of our own that is under way.
     Owned,
-    /// Dropped by its stream. `until` is not set before the table next learns the time.
-    Closing { until: Option<Instant>, aborted: bool },
+    /// Dropped by its stream; `None` until the table next learns the time.
+    Closing(Option<Farewell>),
+    /// Reset by us: the RST may still have to be sent. `None` as above.
+    Aborted(Option<Instant>),
+}
+
+/// How long a connection that nobody holds may still deliver what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Farewell {
+    /// The end, unless the peer takes something before.
+    until: Instant,
+    /// The end in any case.
+    end: Instant,
+    /// Bytes that the peer has not acknowledged.
+    queued: usize,
 }
 
 struct Slot {
@@ -60,6 +75,8 @@ pub(super) struct Sockets {
     slots: BTreeMap<SocketHandle, Slot>,
     ports: Vec<Port>,
     limits: TcpLimits,
+    /// SYNs taken so far: the order of half-open connections.
+    syns: u64,
     /// Counters only; the rest is counted when asked for.
     counters: TcpStatus,
 }
@@ -67,7 +84,14 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) fn new(limits: TcpLimits) -> Sockets {
         let set = SocketSet::new(Vec::new());
-        Sockets { set, slots: BTreeMap::new(), ports: Vec::new(), limits, counters: TcpStatus::default() }
+        Sockets {
+            set,
+            slots: BTreeMap::new(),
+            ports: Vec::new(),
+            limits,
+            syns: 0,
+            counters: TcpStatus::default(),
+        }
     }
 
     pub(super) fn socket(&mut self, handle: SocketHandle) -> &mut Socket<'static> {
@@ -98,7 +122,7 @@ impl Sockets {
         self.ports.retain(|port| port.number != number);
         let of_port = |phase| match phase {
             Phase::HalfOpen { port, .. } | Phase::Ready(port) => port == number,
-            Phase::Listening(_) | Phase::Owned | Phase::Closing { .. } => false,
+            _ => false,
         };
         let begun: Vec<_> =
             self.slots.iter().filter(|(_, slot)| of_port(slot.phase)).map(|(h, _)| *h).collect();
@@ -124,7 +148,7 @@ impl Sockets {
 
     /// A socket for a call of our own.
     pub(super) fn own(&mut self) -> Option<SocketHandle> {
-        let handle = self.obtain()?;
+        let handle = if self.in_use() < self.limits.max_connections { self.create() } else { self.evict() }?;
         self.set_phase(handle, Phase::Owned);
         Some(handle)
     }
@@ -148,13 +172,13 @@ impl Sockets {
     /// Its stream is gone: deliver what is in the buffer, say goodbye, and end within [`TcpLimits::linger`].
     pub(super) fn release(&mut self, handle: SocketHandle) {
         self.socket(handle).close();
-        self.set_phase(handle, Phase::Closing { until: None, aborted: false });
+        self.set_phase(handle, Phase::Closing(None));
     }
 
     /// Resets the connection, if there is one.
     fn abort(&mut self, handle: SocketHandle) {
         self.socket(handle).abort();
-        self.set_phase(handle, Phase::Closing { until: None, aborted: true });
+        self.set_phase(handle, Phase::Aborted(None));
     }
 
     fn set_phase(&mut self, handle: SocketHandle, phase: Phase) {
@@ -168,26 +192,31 @@ impl Sockets {
         self.slots.values().filter(|slot| !matches!(slot.phase, Phase::Listening(_))).count()
     }
 
-    /// A closed socket: a new one while the limits allow it, else that of whoever must give way.
-    fn obtain(&mut self) -> Option<SocketHandle> {
-        if self.in_use() < self.limits.max_connections {
-            return self.create();
-        }
+    /// The socket of whoever must give way, if there is one.
+    fn evict(&mut self) -> Option<SocketHandle> {
         let handle = self.first_to_give_way()?;
         self.counters.evicted = self.counters.evicted.wrapping_add(1);
         Some(handle)
     }
 
-    /// The oldest half-open connection, else the lingering one that ends first. Its peer hears nothing of it until it
-    /// speaks again, and then RST: under a flood every answer would be one too many.
+    /// The oldest half-open connection but the newest; else the lingering one that ends first; else the newest half-open
+    /// one. Its peer hears nothing of it until it speaks again, and then RST: under a flood every answer would be one
+    /// too many.
     fn first_to_give_way(&self) -> Option<SocketHandle> {
-        let age = |phase| match phase {
-            Phase::HalfOpen { since, .. } => Some((0, Some(since))),
-            Phase::Closing { until, .. } => Some((1, until)),
-            Phase::Listening(_) | Phase::Ready(_) | Phase::Owned => None,
+        let half_open = |(handle, slot): (&SocketHandle, &Slot)| match slot.phase {
+            Phase::HalfOpen { order, .. } => Some((order, *handle)),
+            _ => None,
         };
-        let ages = self.slots.iter().filter_map(|(handle, slot)| Some((age(slot.phase)?, *handle)));
-        ages.min().map(|(_, handle)| handle)
+        let lingering = |(handle, slot): (&SocketHandle, &Slot)| match slot.phase {
+            Phase::Closing(farewell) => Some((farewell.map(|farewell| farewell.until), *handle)),
+            Phase::Aborted(until) => Some((until, *handle)),
+            _ => None,
+        };
+        let half_open = || self.slots.iter().filter_map(half_open);
+        let (oldest, newest) = (half_open().min(), half_open().max());
+        let older = oldest.filter(|_| oldest != newest).map(|(_, handle)| handle);
+        let lingering = || self.slots.iter().filter_map(lingering).min().map(|(_, handle)| handle);
+        older.or_else(lingering).or(newest.map(|(_, handle)| handle))
     }
 
     fn create(&mut self) -> Option<SocketHandle> {
@@ -213,7 +242,15 @@ impl Sockets {
         if self.slots.values().any(|slot| slot.phase == Phase::Listening(number)) {
             return;
         }
-        let listens = self.obtain().is_some_and(|handle| {
+        let in_use = self.in_use();
+        let handle = if in_use > self.limits.max_connections {
+            self.evict()
+        } else if in_use < self.limits.max_connections || self.first_to_give_way().is_some() {
+            self.create()
+        } else {
+            None
+        };
+        let listens = handle.is_some_and(|handle| {
             // `listen` refuses an open socket: what gives way is aborted, and forgotten without a word.
             self.socket(handle).abort();
             let listens = self.socket(handle).listen(number).is_ok();
@@ -232,7 +269,8 @@ impl Sockets {
     pub(super) fn after_syn(&mut self, now: Instant) {
         for (handle, port) in self.listening() {
             if self.socket(handle).state() != State::Listen {
-                self.set_phase(handle, Phase::HalfOpen { port, since: now });
+                self.syns = self.syns.wrapping_add(1);
+                self.set_phase(handle, Phase::HalfOpen { port, since: now, order: self.syns });
                 self.replenish(port);
             }
         }
@@ -274,7 +312,8 @@ impl Sockets {
                 self.abort(handle);
                 return true;
             }
-            (Phase::Closing { until, aborted }, _) => return self.sweep_closing(handle, until, aborted, now),
+            (Phase::Closing(farewell), _) => return self.sweep_closing(handle, farewell, now),
+            (Phase::Aborted(until), _) => self.sweep_aborted(handle, until, now),
             (Phase::Listening(_) | Phase::Ready(_) | Phase::Owned, _) => {}
         }
         false
@@ -290,30 +329,35 @@ impl Sockets {
         }
     }
 
-    fn sweep_closing(
-        &mut self,
-        handle: SocketHandle,
-        until: Option<Instant>,
-        aborted: bool,
-        now: Instant,
-    ) -> bool {
-        let patience = if aborted { ABORT_GRACE } else { self.limits.linger };
-        let until = until.unwrap_or(now.plus(patience));
+    /// Whether there is an RST to send.
+    fn sweep_closing(&mut self, handle: SocketHandle, farewell: Option<Farewell>, now: Instant) -> bool {
+        let linger = self.limits.linger;
         let socket = self.socket(handle);
         // Nobody reads any more, but the peer may have to send on before it can say goodbye.
         while socket.can_recv() && socket.recv(|data| (data.len(), ())).is_ok() {}
-        // A closed socket with a peer still has an RST to send.
-        let over = socket.state() == State::Closed && socket.remote_endpoint().is_none();
-        if over || (aborted && now >= until) {
-            self.remove(handle);
-            return false;
-        }
-        if now >= until {
+        let (state, queued) = (socket.state(), socket.send_queue());
+        let end = farewell.map_or(now.plus(linger * FAREWELLS_MAX), |farewell| farewell.end);
+        let until = match farewell {
+            Some(farewell) if queued >= farewell.queued => farewell.until,
+            _ => now.plus(linger).min(end),
+        };
+        if state == State::Closed || now >= until {
             self.abort(handle);
+            self.sweep_aborted(handle, None, now);
             return true;
         }
-        self.set_phase(handle, Phase::Closing { until: Some(until), aborted });
-        aborted
+        self.set_phase(handle, Phase::Closing(Some(Farewell { until, end, queued })));
+        false
+    }
+
+    fn sweep_aborted(&mut self, handle: SocketHandle, until: Option<Instant>, now: Instant) {
+        let until = until.unwrap_or(now.plus(ABORT_GRACE));
+        // A closed socket that has a peer has an RST to send.
+        if now >= until || self.socket(handle).remote_endpoint().is_none() {
+            self.remove(handle);
+        } else {
+            self.set_phase(handle, Phase::Aborted(Some(until)));
+        }
     }
 
     /// A port keeps no open ear when there is nobody left who could give way; smoltcp then answers SYNs by RST.
@@ -346,7 +390,8 @@ impl Sockets {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let deadline = |slot: &Slot| match slot.phase {
             Phase::HalfOpen { since, .. } => Some(since.plus(self.limits.half_open_timeout)),
-            Phase::Closing { until, .. } => Some(until.unwrap_or_default()),
+            Phase::Closing(farewell) => Some(farewell.map(|farewell| farewell.until).unwrap_or_default()),
+            Phase::Aborted(until) => Some(until.unwrap_or_default()),
             Phase::Listening(_) | Phase::Ready(_) | Phase::Owned => None,
         };
         self.slots.values().filter_map(deadline).min()
@@ -358,7 +403,7 @@ impl Sockets {
         TcpStatus {
             open: count(|phase| matches!(phase, Phase::Ready(_) | Phase::Owned)),
             half_open: count(|phase| matches!(phase, Phase::HalfOpen { .. })),
-            lingering: count(|phase| matches!(phase, Phase::Closing { .. })),
+            lingering: count(|phase| matches!(phase, Phase::Closing(_) | Phase::Aborted(_))),
             listening: count(|phase| matches!(phase, Phase::Listening(_))),
             buffer_bytes: self.slots.values().map(|slot| slot.buffers).sum(),
             ..self.counters

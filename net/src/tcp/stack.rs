@@ -184,12 +184,12 @@ impl Stack {
             .find(|port| sockets.port_is_free(*port))
     }
 
-    /// How the network stands.
-    pub fn status(&self) -> NetStatus {
+    /// How the network stands at this moment.
+    pub fn status(&self, now: Instant) -> NetStatus {
         let state = self.shared.state.borrow();
         NetStatus {
             hardware_address: state.hardware,
-            ipv4: state.addresses.ipv4(state.now),
+            ipv4: state.addresses.ipv4(now),
             ipv6: state.addresses.ipv6(),
             ipv6_gateway: state.addresses.ipv6_gateway(),
             frames: state.traffic.counters(),

@@ -1,0 +1,302 @@
+//! How a node gets its addresses: static, by DHCP, by routers; and that it answers pings.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod tcp_support;
+
+use net::clock::{Clock, Instant};
+use net::tcp::{Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, NetSettings, SettingsError, Stack};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::time::Duration as WireDuration;
+use smoltcp::wire::{
+    ArpOperation, ArpPacket, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
+    EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpAddress,
+    IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr,
+    NdiscRouterFlags, UdpPacket, UdpRepr,
+};
+use std::cell::RefCell;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::rc::Rc;
+use std::time::Duration;
+use tcp_support::frames::{BROADCAST, arp_request, ethernet, ipv4, ping};
+use tcp_support::{Card, Hub, Seeded, Weather, World, at, fixed, host, limits};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
+
+fn settings(ipv4: Ipv4Settings, ipv6: Ipv6Settings) -> NetSettings {
+    NetSettings { ipv4, ipv6, mtu: None }
+}
+
+/// A DHCP server with one address to give, and a switch.
+#[derive(Clone)]
+struct DhcpServer {
+    answers: Rc<RefCell<bool>>,
+    heard: Rc<RefCell<Vec<DhcpMessageType>>>,
+    /// From where it sends.
+    source: Ipv4Addr,
+}
+
+impl DhcpServer {
+    fn start(world: &World, hub: &Hub, source: Ipv4Addr, lease_seconds: u32) -> DhcpServer {
+        let server = DhcpServer { answers: Rc::new(RefCell::new(true)), heard: Rc::default(), source };
+        let (running, mut card) = (server.clone(), hub.card(254));
+        world.spawn(async move {
+            loop {
+                let frame = card.next_frame().await;
+                running.serve(&card, &frame, lease_seconds);
+            }
+        });
+        server
+    }
+
+    fn serve(&self, card: &Card, frame: &[u8], lease_seconds: u32) -> Option<()> {
+        let ethernet_frame = EthernetFrame::new_checked(frame).ok()?;
+        if ethernet_frame.ethertype() == EthernetProtocol::Arp {
+            let arp = ArpPacket::new_checked(ethernet_frame.payload()).ok()?;
+            if arp.operation() == ArpOperation::Request {
+                // Tells the asker where the server is, which is answer enough.
+                card.send(&arp_request(card.address, self.source, LEASED));
+            }
+            return None;
+        }
+        let ip = Ipv4Packet::new_checked(ethernet_frame.payload()).ok()?;
+        let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+        let request = DhcpPacket::new_checked(udp.payload()).ok()?;
+        let request = DhcpRepr::parse(&request).ok()?;
+        self.heard.borrow_mut().push(request.message_type);
+        let answer = match request.message_type {
+            DhcpMessageType::Discover => DhcpMessageType::Offer,
+            DhcpMessageType::Request => DhcpMessageType::Ack,
+            _ => return None,
+        };
+        if *self.answers.borrow() {
+            let reply = DhcpRepr {
+                message_type: answer,
+                your_ip: LEASED,
+                server_identifier: Some(SERVER),
+                router: Some(Ipv4Addr::new(10, 0, 0, 1)),
+                subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+                lease_duration: Some(lease_seconds),
+                requested_ip: None,
+                client_identifier: None,
+                parameter_request_list: None,
+                max_size: None,
+                ..request
+            };
+            self.send(card, &reply);
+        }
+        Some(())
+    }
+
+    fn send(&self, card: &Card, reply: &DhcpRepr<'_>) {
+        let udp = UdpRepr { src_port: 67, dst_port: 68 };
+        let (from, to) = (IpAddress::Ipv4(self.source), IpAddress::Ipv4(Ipv4Addr::BROADCAST));
+        let len = udp.header_len() + reply.buffer_len();
+        let packet = ipv4(self.source, Ipv4Addr::BROADCAST, IpProtocol::Udp, len, |payload| {
+            udp.emit(
+                &mut UdpPacket::new_unchecked(payload),
+                &from,
+                &to,
+                reply.buffer_len(),
+                |payload| reply.emit(&mut DhcpPacket::new_unchecked(payload)).unwrap(),
+                &ChecksumCapabilities::default(),
+            );
+        });
+        card.send(&ethernet(card.address, BROADCAST, EthernetProtocol::Ipv4, &packet));
+    }
+}
+
+fn dhcp() -> NetSettings {
+    settings(Ipv4Settings::Dhcp, Ipv6Settings::None)
+}
+
+#[test]
+fn a_lease_is_won_renewed_lost_and_won_again() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let server = DhcpServer::start(&world, &hub, SERVER, 600);
+    let stack = host(&hub, 2, dhcp(), limits());
+    let clock = world.clone();
+    world.run(120 * MINUTE, async move {
+        stack.addresses_changed().await;
+        assert_eq!(
+            stack.status(Instant::default()).ipv4.to_string(),
+            "address 10.0.0.15/24 by DHCP, gateway 10.0.0.1"
+        );
+        assert!(clock.seconds() < 2);
+        clock.sleep(30 * MINUTE).await;
+        assert_eq!(
+            stack.status(Instant::default()).ipv4.address(),
+            Some(LEASED),
+            "renewed three times by now"
+        );
+        let renewals = server.heard.borrow().iter().filter(|kind| **kind == DhcpMessageType::Request).count();
+        assert!(renewals >= 4, "{:?}", server.heard.borrow());
+        assert!(clock.polls() < 200, "{} polls in half an hour", clock.polls());
+        *server.answers.borrow_mut() = false;
+        stack.addresses_changed().await;
+        assert!(matches!(stack.status(Instant::default()).ipv4, Ipv4Status::Searching { .. }));
+        *server.answers.borrow_mut() = true;
+        stack.addresses_changed().await;
+        assert_eq!(stack.status(Instant::default()).ipv4.address(), Some(LEASED));
+    });
+}
+
+#[test]
+fn a_dhcp_server_that_answers_late_is_waited_for() {
+    let world = World::default();
+    let hub =
+        Hub::new(&world, 1, Weather { loss: 100, delay: Duration::from_millis(1), ..Weather::default() });
+    let server = DhcpServer::start(&world, &hub, SERVER, 600);
+    *server.answers.borrow_mut() = false;
+    let stack = host(&hub, 2, dhcp(), limits());
+    let clock = world.clone();
+    world.run(10 * MINUTE, async move {
+        clock.sleep(Duration::from_millis(10_100)).await;
+        assert_eq!(stack.status(clock.now()).ipv4.to_string(), "no DHCP answer after 10 s, still trying");
+        clock.sleep(MINUTE).await;
+        *server.answers.borrow_mut() = true;
+        stack.addresses_changed().await;
+        assert_eq!(stack.status(Instant::default()).ipv4.address(), Some(LEASED));
+    });
+}
+
+#[test]
+fn a_dhcp_server_without_an_address_of_its_own_is_not_believed() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let _server = DhcpServer::start(&world, &hub, Ipv4Addr::UNSPECIFIED, 20);
+    let stack = host(&hub, 2, dhcp(), limits());
+    let clock = world.clone();
+    world.run(10 * MINUTE, async move {
+        clock.sleep(5 * MINUTE).await;
+        assert_eq!(
+            stack.status(Instant::default()).ipv4.address(),
+            None,
+            "a renewal to 0.0.0.0 would panic in smoltcp"
+        );
+    });
+}
+
+#[test]
+fn a_static_node_answers_pings_and_calls() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let (stack, client) = (host(&hub, 1, fixed(1), limits()), host(&hub, 2, fixed(2), limits()));
+    let mut pinger = hub.card(9);
+    let (from, to) = (Ipv4Addr::new(10, 0, 0, 9), Ipv4Addr::new(10, 0, 0, 1));
+    world.run(MINUTE, async move {
+        assert_eq!(stack.status(Instant::default()).ipv4.to_string(), "address 10.0.0.1/24 as set");
+        let mut listener = stack.listen(1).unwrap();
+        client.connect(at(1, 1)).await.unwrap();
+        listener.accept().await;
+        pinger.send(&arp_request(pinger.address, from, to));
+        pinger.send(&ethernet(pinger.address, [2, 0, 0, 0, 0, 1], EthernetProtocol::Ipv4, &ping(from, to)));
+        loop {
+            let frame = pinger.next_frame().await;
+            let frame = EthernetFrame::new_checked(&frame[..]).unwrap();
+            let Ok(ip) = Ipv4Packet::new_checked(frame.payload()) else { continue };
+            let icmp = Icmpv4Packet::new_checked(ip.payload()).unwrap();
+            assert_eq!((icmp.msg_type(), icmp.data()), (Icmpv4Message::EchoReply, &b"who goes"[..]));
+            break;
+        }
+    });
+}
+
+/// Announces 2001:db8::/64 and itself whenever it is asked to.
+fn start_router(world: &World, hub: &Hub) {
+    let mut card = hub.card(200);
+    world.spawn(async move {
+        loop {
+            let frame = card.next_frame().await;
+            let frame = EthernetFrame::new_checked(&frame[..]).unwrap();
+            let asked = Ipv6Packet::new_checked(frame.payload()).is_ok_and(|ip| {
+                frame.ethertype() == EthernetProtocol::Ipv6
+                    && Icmpv6Packet::new_checked(ip.payload())
+                        .is_ok_and(|icmp| icmp.msg_type() == Icmpv6Message::RouterSolicit)
+            });
+            if asked {
+                card.send(&router_advert(card.address));
+            }
+        }
+    });
+}
+
+fn router_advert(hardware: [u8; 6]) -> Vec<u8> {
+    let (router, all) =
+        (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+    let advert = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
+        hop_limit: 64,
+        flags: NdiscRouterFlags::empty(),
+        router_lifetime: WireDuration::from_secs(1800),
+        reachable_time: WireDuration::from_secs(0),
+        retrans_time: WireDuration::from_secs(0),
+        lladdr: Some(EthernetAddress(hardware).into()),
+        mtu: None,
+        prefix_info: Some(NdiscPrefixInformation {
+            prefix_len: 64,
+            flags: NdiscPrefixInfoFlags::ADDRCONF | NdiscPrefixInfoFlags::ON_LINK,
+            valid_lifetime: WireDuration::from_secs(3600),
+            preferred_lifetime: WireDuration::from_secs(3600),
+            prefix: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
+        }),
+    });
+    let len = advert.buffer_len();
+    let repr = Ipv6Repr {
+        src_addr: router,
+        dst_addr: all,
+        next_header: IpProtocol::Icmpv6,
+        payload_len: len,
+        hop_limit: 255,
+    };
+    let mut packet = vec![0; 40 + len];
+    repr.emit(&mut Ipv6Packet::new_unchecked(&mut packet[..]));
+    let mut icmp = Icmpv6Packet::new_unchecked(&mut packet[40..]);
+    advert.emit(&router, &all, &mut icmp, &ChecksumCapabilities::default());
+    ethernet(hardware, [0x33, 0x33, 0, 0, 0, 1], EthernetProtocol::Ipv6, &packet)
+}
+
+#[test]
+fn routers_give_ipv6_addresses_that_can_be_called() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    start_router(&world, &hub);
+    let auto = settings(Ipv4Settings::None, Ipv6Settings::Auto);
+    let (stack, client) = (host(&hub, 1, auto, limits()), host(&hub, 2, auto, limits()));
+    world.run(MINUTE, async move {
+        for node in [&stack, &client] {
+            while node.status(Instant::default()).ipv6_gateway.is_none() {
+                node.addresses_changed().await;
+            }
+        }
+        let status = stack.status(Instant::default());
+        assert_eq!(status.ipv6_gateway, Some(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)));
+        let origins: Vec<_> = status.ipv6.iter().map(|own| own.origin).collect();
+        assert_eq!(origins, [Ipv6Origin::LinkLocal, Ipv6Origin::Router]);
+        assert_eq!(status.ipv6[1].to_string(), "address 2001:db8::ff:fe00:1/64 by router");
+        let mut listener = stack.listen(1).unwrap();
+        for own in &status.ipv6 {
+            let stream = client.connect((own.address, 1).into()).await.unwrap();
+            assert_eq!(
+                listener.accept().await.peer_address().port() >= 49152,
+                stream.peer_address().port() == 1
+            );
+        }
+    });
+}
+
+#[test]
+fn impossible_cards_and_settings_are_refused() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather::default());
+    let mut card = hub.card(1);
+    card.address = [1, 0, 0, 0, 0, 1];
+    let now = world.now();
+    let made = Stack::new(card, fixed(1), limits(), Seeded::new(1), now);
+    assert_eq!(made.err(), Some(SettingsError::HardwareAddress([1, 0, 0, 0, 0, 1])));
+    let large = NetSettings { mtu: Some(9000), ..fixed(1) };
+    let made = Stack::new(hub.card(1), large, limits(), Seeded::new(1), now);
+    assert_eq!(made.err(), Some(SettingsError::Mtu(9000)), "the card takes 1500");
+}
