@@ -9,6 +9,11 @@
 //! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
+//! | `arena` | one append-only log of clumps, its directory and counters, in memory | where a score lives, other arenas |
+//! | [`memory_index`] | score → candidate addresses, eight bytes a block | clumps, disks |
+//! | [`lump_cache`] | recent lumps by score and type | addresses |
+//! | [`recovery`] | open a store after whatever happened to it | serving |
+//! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
@@ -28,15 +33,20 @@ extern crate alloc;
 extern crate std;
 
 pub mod archive;
+mod arena;
 pub mod block_type;
 pub mod device;
 pub mod disk;
 pub mod fat;
 pub mod format;
+pub mod lump_cache;
+pub mod memory_index;
 pub mod partition;
+pub mod recovery;
 pub mod score;
 pub mod settings;
 pub mod simulation;
+pub mod store;
 pub mod whack;
 
 /// Seconds since 1970, as venti writes them (u32, good until 2106).

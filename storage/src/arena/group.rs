@@ -1,0 +1,137 @@
+//! Log bytes on their way to the disk: one buffer that grows, and groups that no longer change.
+//!
+//! Knows sectors and the end mark. Must not know clumps.
+
+use crate::format::clump::CLUMP_HEADER_LEN;
+use crate::format::geometry::END_MARK_LEN;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// The end of an arena's log, in memory: from the last sector border before it on.
+#[derive(Debug)]
+pub(crate) struct OpenLog {
+    /// Offset in the partition of the first byte, on a sector border.
+    start: u64,
+    bytes: Vec<u8>,
+    /// Bytes at the front that are in earlier groups, or on the disk, already.
+    carried: usize,
+    sector_size: usize,
+    /// The end mark must be written even if nothing is appended.
+    end_missing: bool,
+}
+
+/// Log bytes that are to be written: whole sectors, the end mark included.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) arena: usize,
+    /// Offset in the partition.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Bytes,
+    /// Written, though perhaps not durable.
+    pub(crate) written: bool,
+}
+
+impl OpenLog {
+    /// A log that ends at `end`, an offset in the partition; `last_sector` are the bytes from the sector border to it.
+    pub(crate) fn new(end: u64, last_sector: &[u8], sector_size: u32) -> OpenLog {
+        let sector_size = sector_size as usize;
+        debug_assert!((end as usize - last_sector.len()).is_multiple_of(sector_size));
+        let start = end - last_sector.len() as u64;
+        OpenLog {
+            start,
+            bytes: last_sector.to_vec(),
+            carried: last_sector.len(),
+            sector_size,
+            end_missing: false,
+        }
+    }
+
+    /// Bytes that no group has yet.
+    pub(crate) fn fresh_len(&self) -> usize {
+        self.bytes.len() - self.carried
+    }
+
+    /// Lets the next group be closed even if it brings only the end mark.
+    pub(crate) fn mark_end(&mut self) {
+        self.end_missing = true;
+    }
+
+    /// Appends a clump.
+    pub(crate) fn append(&mut self, header: &[u8; CLUMP_HEADER_LEN], stored: &[u8]) {
+        self.bytes.extend_from_slice(header);
+        self.bytes.extend_from_slice(stored);
+    }
+
+    /// The bytes from `offset` in the partition to the end of the log, if they are here.
+    pub(crate) fn from(&self, offset: u64) -> Option<&[u8]> {
+        self.bytes.get(usize::try_from(offset.checked_sub(self.start)?).ok()?..)
+    }
+
+    /// Closes what was appended since the last time into a group; `None` if there is nothing new.
+    pub(crate) fn close(&mut self, arena: usize) -> Option<Group> {
+        if self.fresh_len() == 0 && !self.end_missing {
+            return None;
+        }
+        self.end_missing = false;
+        let end = self.bytes.len();
+        let border = end - end % self.sector_size;
+        let carry = self.bytes[border..].to_vec();
+        let next_capacity = self.bytes.len() + self.sector_size;
+        let mut bytes = core::mem::replace(&mut self.bytes, Vec::with_capacity(next_capacity));
+        self.bytes.extend_from_slice(&carry);
+        self.carried = carry.len();
+        bytes.resize((end + END_MARK_LEN as usize).next_multiple_of(self.sector_size), 0);
+        let offset = self.start;
+        self.start += border as u64;
+        Some(Group { arena, offset, bytes: Bytes::from(bytes), written: false })
+    }
+}
+
+impl Group {
+    /// The bytes from `offset` in the partition to the end of the group, if `offset` is inside.
+    pub(crate) fn from(&self, offset: u64) -> Option<Bytes> {
+        let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        (at < self.bytes.len()).then(|| self.bytes.slice(at..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_overlap_in_the_sector_they_share_and_end_with_the_mark() {
+        let mut log = OpenLog::new(8192 + 100, &[7; 100], 512);
+        assert!(log.close(0).is_none());
+        log.append(&[1; 38], &[2; 600]);
+        let group = log.close(3).unwrap();
+        assert_eq!((group.offset, group.bytes.len(), group.arena), (8192, 1024, 3));
+        assert_eq!(group.bytes[99..101], [7, 1]);
+        assert!(group.bytes[738..].iter().all(|byte| *byte == 0));
+        log.append(&[3; 38], &[4; 10]);
+        let group = log.close(3).unwrap();
+        assert_eq!((group.offset, group.bytes.len()), (8192 + 512, 512));
+        assert_eq!(group.bytes[225..227], [2, 3]);
+    }
+
+    #[test]
+    fn the_end_mark_takes_another_sector_where_it_must() {
+        let mut log = OpenLog::new(8192, &[], 512);
+        log.append(&[1; 38], &[2; 512 - 38 - 2]);
+        assert_eq!(log.close(0).unwrap().bytes.len(), 1024);
+        log.append(&[1; 38], &[2; 512 - 38 + 2]);
+        let group = log.close(0).unwrap();
+        assert_eq!((group.offset, group.bytes.len()), (8192, 1536));
+    }
+
+    #[test]
+    fn what_was_appended_can_be_read_before_and_after_it_is_closed() {
+        let mut log = OpenLog::new(8192, &[], 512);
+        log.append(&[1; 38], &[2; 1000]);
+        assert_eq!(log.from(8192 + 38).unwrap(), [2; 1000]);
+        assert!(log.from(8000).is_none());
+        let group = log.close(0).unwrap();
+        assert_eq!(group.from(8192 + 38).unwrap()[..1000], [2; 1000]);
+        assert!(group.from(9 * 8192).is_none());
+    }
+}

@@ -1,0 +1,203 @@
+//! Partitions and arenas: headers, maps, heads and tails. Reads only.
+
+use super::plausible;
+use super::report::OpenReport;
+use crate::arena::Arena;
+use crate::device::{BlockDevice, read_bytes, size_bytes};
+use crate::format::arena_head::ArenaHead;
+use crate::format::arena_partition::ArenaPartitionHeader;
+use crate::format::arena_tail::{ArenaTail, Counters, seal_of};
+use crate::format::geometry::ArenaGeometry;
+use crate::format::index_config::ADDRESS_BASE;
+use crate::format::prelude::{HEADER_LEN, PRELUDE_LEN};
+use crate::format::range_map::{NamedRange, RangeMap};
+use crate::format::{Fault, Name};
+use crate::score::Score;
+use crate::store::{Damage, DamageCause, OpenError, PartitionFault, StorePart, StoreParts};
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+
+/// The arenas of all partitions, in the order of their addresses.
+pub(super) async fn load<D: BlockDevice>(
+    parts: &StoreParts<D>,
+    report: &mut OpenReport,
+) -> Result<Vec<Arena>, OpenError> {
+    if parts.arenas.is_empty() {
+        return Err(OpenError::NoArenas);
+    }
+    let mut arenas = Vec::new();
+    for (number, part) in parts.arenas.iter().enumerate() {
+        load_partition(number, part, &mut arenas, report).await?;
+    }
+    check_names(&arenas, parts)?;
+    match super::index_map::read(&parts.index_sections).await? {
+        Some(map) => place_by_map(arenas, &map, parts, report),
+        None => {
+            let mut address = ADDRESS_BASE;
+            for arena in &mut arenas {
+                arena.address = address;
+                address += arena.geometry.size();
+            }
+            Ok(arenas)
+        }
+    }
+}
+
+/// Gives arenas the addresses that the index has for them. Those that it does not have are not served, as in venti.
+fn place_by_map<D>(
+    arenas: Vec<Arena>,
+    map: &RangeMap,
+    parts: &StoreParts<D>,
+    report: &mut OpenReport,
+) -> Result<Vec<Arena>, OpenError> {
+    let mut by_name: BTreeMap<Name, Arena> = arenas.into_iter().map(|arena| (arena.name, arena)).collect();
+    let mut placed = Vec::with_capacity(map.ranges().len());
+    for range in map.ranges() {
+        let mut arena = by_name.remove(&range.name).ok_or(OpenError::MissingArena { arena: range.name })?;
+        let size = arena.geometry.size();
+        if range.len() != size {
+            return Err(OpenError::Arena {
+                partition: parts.arenas[arena.partition].name.as_str().into(),
+                arena: range.name,
+                reason: PartitionFault::OtherSize { mapped: range.len(), size },
+            });
+        }
+        arena.address = range.start;
+        placed.push(arena);
+    }
+    report.unmapped.extend(by_name.into_keys());
+    Ok(placed)
+}
+
+fn check_names<D>(arenas: &[Arena], parts: &StoreParts<D>) -> Result<(), OpenError> {
+    let mut seen: BTreeMap<Name, usize> = BTreeMap::new();
+    let name_of = |partition: usize| -> Rc<str> { parts.arenas[partition].name.as_str().into() };
+    for arena in arenas {
+        if let Some(first) = seen.insert(arena.name, arena.partition) {
+            let (first, second) = (name_of(first), name_of(arena.partition));
+            return Err(OpenError::SameArena { arena: arena.name, first, second });
+        }
+    }
+    Ok(())
+}
+
+async fn load_partition<D: BlockDevice>(
+    number: usize,
+    part: &StorePart<D>,
+    arenas: &mut Vec<Arena>,
+    report: &mut OpenReport,
+) -> Result<(), OpenError> {
+    let (header, map) = read_map(part)
+        .await
+        .map_err(|reason| OpenError::Partition { partition: part.name.as_str().into(), reason })?;
+    for range in map.ranges() {
+        let arena = load_arena(number, &part.device, header.block_size, range, report).await;
+        arenas.push(arena.map_err(|reason| OpenError::Arena {
+            partition: part.name.as_str().into(),
+            arena: range.name,
+            reason,
+        })?);
+    }
+    Ok(())
+}
+
+async fn read_map<D: BlockDevice>(
+    part: &StorePart<D>,
+) -> Result<(ArenaPartitionHeader, RangeMap), PartitionFault> {
+    let sector = read_bytes(&part.device, PRELUDE_LEN, HEADER_LEN as usize).await?;
+    let header = ArenaPartitionHeader::parse(&sector)?;
+    let text = read_bytes(&part.device, header.map_base(), header.map_len() as usize).await?;
+    let map = RangeMap::parse(&text)?;
+    header.check_map(&map, size_bytes(&part.device))?;
+    Ok((header, map))
+}
+
+async fn load_arena<D: BlockDevice>(
+    partition: usize,
+    device: &D,
+    block_size: u32,
+    range: &NamedRange,
+    report: &mut OpenReport,
+) -> Result<Arena, PartitionFault> {
+    let geometry = ArenaGeometry::new(range.start, range.stop, block_size)?;
+    let head = read_head(device, &geometry, range).await;
+    let block = read_bytes(device, geometry.tail_offset(), block_size as usize).await;
+    let (tail, seal) = match block.map_err(PartitionFault::from).and_then(|block| {
+        let tail = ArenaTail::parse(&block)?;
+        Ok((tail, seal_of(&block).unwrap_or(Score::NULL)))
+    }) {
+        Ok((tail, _)) if tail.name != range.name => {
+            return Err(PartitionFault::OtherName { found: tail.name });
+        }
+        Ok((tail, seal)) => (plausible(&tail.written, &geometry).then_some(tail), seal),
+        Err(PartitionFault::Format(error)) if matches!(error.fault, Fault::Version(_)) => {
+            return Err(error.into());
+        }
+        Err(PartitionFault::Device(error @ crate::device::DeviceError::Gone)) => return Err(error.into()),
+        Err(_) => (None, Score::NULL),
+    };
+    let damage = |cause| Damage { arena: range.name, offset: 0, cause };
+    if head.is_err() {
+        report.damage.push(damage(DamageCause::Head));
+    }
+    let (tail, tail_damaged) = match (tail, head) {
+        (Some(tail), _) => (tail, false),
+        (None, Ok(head)) => {
+            report.damage.push(damage(DamageCause::Tail));
+            (ArenaTail::fresh(head.version, head.name, head.clump_magic), true)
+        }
+        (None, Err(_)) => return Err(PartitionFault::HeadAndTail),
+    };
+    let indexed =
+        if counts_within(&tail.indexed, &tail.written) { tail.indexed } else { Counters::default() };
+    Ok(Arena {
+        name: range.name,
+        partition,
+        geometry,
+        address: 0,
+        version: tail.version,
+        clump_magic: tail.clump_magic,
+        created_at: tail.created_at,
+        written_at: tail.written_at,
+        indexed,
+        durable: tail.written,
+        current: tail.written,
+        on_disk_used: tail.written.used,
+        seal: if tail.written.sealed { seal } else { Score::NULL },
+        tail_dirty: false,
+        tail_damaged,
+        frozen: false,
+        appender: None,
+    })
+}
+
+/// An indexed set that counts more than the written set counts nothing.
+fn counts_within(indexed: &Counters, written: &Counters) -> bool {
+    indexed.clumps <= written.clumps && indexed.used <= written.used
+}
+
+async fn read_head<D: BlockDevice>(
+    device: &D,
+    geometry: &ArenaGeometry,
+    range: &NamedRange,
+) -> Result<ArenaHead, PartitionFault> {
+    let block = read_bytes(device, geometry.start(), geometry.block_size() as usize).await?;
+    let head = ArenaHead::parse(&block)?;
+    let good = head.name == range.name
+        && head.arena_len == geometry.len()
+        && head.block_size == geometry.block_size();
+    if good { Ok(head) } else { Err(PartitionFault::OtherName { found: head.name }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_indexed_set_beyond_the_written_one_counts_nothing() {
+        let small = Counters { clumps: 1, used: 39, ..Counters::default() };
+        let large = Counters { clumps: 2, used: 78, ..Counters::default() };
+        assert!(counts_within(&small, &large) && !counts_within(&large, &small));
+    }
+}

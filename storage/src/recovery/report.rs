@@ -1,0 +1,37 @@
+//! What opening a store found and did.
+
+use crate::format::Name;
+use crate::store::{Damage, StoreError};
+use alloc::vec::Vec;
+
+/// What opening a store found and did. Empty lists: it had been stopped cleanly, and nothing is damaged.
+#[derive(Clone, Debug, Default)]
+pub struct OpenReport {
+    /// Arenas served.
+    pub arenas_count: usize,
+    /// Clumps in their logs.
+    pub clumps: u64,
+    /// Arenas whose log went on behind what their tail counted, or needed other work.
+    pub arenas: Vec<ArenaReport>,
+    /// Damage, with place and cause.
+    pub damage: Vec<Damage>,
+    /// Arenas that are in a partition but not in the index's map; they are not served.
+    pub unmapped: Vec<Name>,
+    /// What was found could not be made durable yet; it is tried again with the next sync.
+    pub not_durable: Option<StoreError>,
+}
+
+/// What was done to one arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArenaReport {
+    /// The arena.
+    pub arena: Name,
+    /// Whole clumps found behind those that the tail counted; they are kept.
+    pub recovered_clumps: u32,
+    /// Clumps that began but did not verify, with good ones behind them; covered by filler.
+    pub holes: u32,
+    /// Its directory was rewritten from its log.
+    pub directory_rebuilt: bool,
+    /// It takes no more clumps, because that could overwrite data.
+    pub frozen: bool,
+}

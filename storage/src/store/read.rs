@@ -1,0 +1,182 @@
+//! A score's lump: from the cache, from what is not on disk yet, or with one read of the log.
+
+use super::core::Core;
+use super::windows::Piece;
+use super::{Damage, DamageCause, StoreError};
+use crate::arena::clump_io::unpack;
+use crate::block_type::BlockType;
+use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader};
+use crate::score::Score;
+use bytes::Bytes;
+
+/// What stands at an address that the index gave for a block.
+pub(crate) enum Candidate {
+    /// The block, verified.
+    Lump(Bytes),
+    /// Another block, whose score agrees in the bits that the index keeps.
+    Other,
+    /// The block, or something unreadable in its place.
+    Damaged(Damage),
+}
+
+impl<D: BlockDevice> Core<D> {
+    pub(crate) async fn read(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
+        self.state_mut().counts.reads += 1;
+        if score == Score::NULL || score == Score::ZERO {
+            return Ok(Bytes::new());
+        }
+        if let Some(lump) = self.state_mut().cache.get(&score, block_type) {
+            return Ok(lump);
+        }
+        let mut damage = None;
+        let mut number = 0;
+        while let Some(address) = self.candidate(&score, block_type, number) {
+            number += 1;
+            match self.load(address, score, block_type).await? {
+                Candidate::Lump(lump) => {
+                    self.state_mut().cache.put(score, block_type, lump.clone());
+                    return Ok(lump);
+                }
+                Candidate::Damaged(found) => damage = damage.or(Some(found)),
+                Candidate::Other => {}
+            }
+        }
+        if let Some(damage) = damage {
+            return Err(StoreError::Damaged(damage));
+        }
+        self.state_mut().counts.misses += 1;
+        Err(StoreError::NoSuchBlock { score, block_type })
+    }
+
+    /// The `number`th address that the index gives for a block.
+    pub(crate) fn candidate(&self, score: &Score, block_type: BlockType, number: usize) -> Option<u64> {
+        self.state().index.candidates(score, block_type).nth(number)
+    }
+
+    /// Reads and verifies what stands at an address of the index. Damage is reported to the operator here.
+    pub(crate) async fn load(
+        &self,
+        address: u64,
+        score: Score,
+        block_type: BlockType,
+    ) -> Result<Candidate, StoreError> {
+        let Some((arena, offset)) = self.state().arena_of(address) else { return Ok(Candidate::Other) };
+        let cause = match self.read_clump(arena, offset).await {
+            Ok((header, clump)) if (header.score, header.block_type) == (score, block_type) => {
+                match unpack(&clump, &header) {
+                    Ok(lump) => return Ok(Candidate::Lump(lump)),
+                    Err(cause) => cause,
+                }
+            }
+            // The index keeps only some bits of a score. If those of this header are not the ones that led here, the
+            // header has rotted.
+            Ok((header, _)) => {
+                let state = self.state();
+                let mut places = state.index.candidates(&header.score, header.block_type);
+                if places.any(|place| place == address) {
+                    return Ok(Candidate::Other);
+                }
+                DamageCause::Score { expected: score, got: header.score }
+            }
+            Err(Failure::Damage(cause)) => cause,
+            Err(Failure::Device(DeviceError::Gone)) => {
+                return Err(self.device_error(self.state().arenas[arena].partition, DeviceError::Gone));
+            }
+            Err(Failure::Device(error)) => DamageCause::Unreadable(error),
+        };
+        let damage = Damage { arena: self.state().arenas[arena].name, offset, cause };
+        self.report(damage);
+        Ok(Candidate::Damaged(damage))
+    }
+
+    /// A clump's header, and its bytes from the header on (which may go on behind it).
+    async fn read_clump(&self, arena: usize, offset: u64) -> Result<(ClumpHeader, Bytes), Failure> {
+        let mut clump = self.log_bytes(arena, offset, CLUMP_HEADER_LEN).await?;
+        let magic = self.state().arenas[arena].clump_magic;
+        let header =
+            ClumpHeader::parse(&clump, magic).map_err(|e| Failure::Damage(DamageCause::Header(e)))?;
+        if clump.len() < header.clump_len() {
+            clump = self.log_bytes(arena, offset, header.clump_len()).await?;
+        }
+        Ok((header, clump))
+    }
+
+    /// At least `need` bytes of an arena's log from `offset` on.
+    async fn log_bytes(&self, arena: usize, offset: u64, need: usize) -> Result<Bytes, Failure> {
+        let piece = loop {
+            let waiting = {
+                let mut state = self.state_mut();
+                if let Some(bytes) = state.log_in_memory(arena, offset, need) {
+                    return Ok(bytes);
+                }
+                let place = state.arenas[arena].place(offset);
+                let partition = state.arenas[arena].partition;
+                match state.windows.being_read(partition, place) {
+                    Some(event) => event.listen(),
+                    None => {
+                        let piece = state.piece_to_read(arena, offset, need)?;
+                        state.windows.begin(piece);
+                        break piece;
+                    }
+                }
+            };
+            waiting.await;
+        };
+        let mut reading = Reading { core: self, piece, bytes: None };
+        let device = &self.partitions[piece.partition].device;
+        let bytes = read_bytes(device, piece.offset, piece.len).await.map_err(Failure::Device)?;
+        reading.bytes = Some(bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// Why a clump could not be read.
+enum Failure {
+    Damage(DamageCause),
+    Device(DeviceError),
+}
+
+impl super::State {
+    /// Log bytes that need no disk: not written yet, or read before.
+    fn log_in_memory(&self, arena: usize, offset: u64, need: usize) -> Option<Bytes> {
+        let place = self.arenas[arena].place(offset);
+        let groups = self.groups.iter().rev().filter(|group| group.arena == arena);
+        if let Some(bytes) = groups.filter_map(|group| group.from(place)).find(|bytes| bytes.len() >= need) {
+            return Some(bytes);
+        }
+        let open = self.arenas[arena].appender.as_ref().and_then(|appender| appender.log.from(place));
+        if let Some(bytes) = open.filter(|bytes| bytes.len() >= need) {
+            let most = bytes.len().min(CLUMP_LEN_MAX);
+            return Some(Bytes::copy_from_slice(&bytes[..most]));
+        }
+        self.windows.from(self.arenas[arena].partition, place).filter(|bytes| bytes.len() >= need)
+    }
+
+    /// What to read for `need` bytes at `offset`: about an average clump, more where reads follow the log.
+    fn piece_to_read(&self, arena: usize, offset: u64, need: usize) -> Result<Piece, Failure> {
+        let arena = &self.arenas[arena];
+        let most = arena.on_disk_used.saturating_sub(offset);
+        if most < need as u64 {
+            return Err(Failure::Damage(DamageCause::BeyondEnd));
+        }
+        let average = arena.durable.used / u64::from(arena.durable.clumps.max(1));
+        let least = (average as usize * 5 / 4).clamp(4096, CLUMP_LEN_MAX).max(need);
+        let place = arena.place(offset);
+        let len = self.windows.read_len(arena.partition, place, least, most);
+        Ok(Piece { partition: arena.partition, offset: place, len })
+    }
+}
+
+/// A read of the log that is under way. However it ends, those who wait for it go on.
+struct Reading<'a, D: BlockDevice> {
+    core: &'a Core<D>,
+    piece: Piece,
+    bytes: Option<Bytes>,
+}
+
+impl<D: BlockDevice> Drop for Reading<'_, D> {
+    fn drop(&mut self) {
+        self.core.state_mut().windows.finish(self.piece, self.bytes.take());
+    }
+}

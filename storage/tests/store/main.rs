@@ -1,0 +1,5 @@
+//! The promises of the store, tested from outside: blocks, the real server's disks, power cuts and faults.
+
+mod blocks;
+mod fixtures;
+mod support;
