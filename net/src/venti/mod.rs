@@ -13,6 +13,7 @@
 //! | [`connections`] | how many there may be, and what they did |
 //! | [`client`] | the client's end: many requests under way, every score checked |
 //! | [`blocks`] | what a server needs of a store |
+//! | [`store_blocks`] | a store as that |
 
 mod barrier;
 pub mod blocks;
@@ -25,9 +26,11 @@ mod outbox;
 pub mod serve;
 pub mod session;
 mod signal;
+pub mod store_blocks;
 
 pub use blocks::Blocks;
 pub use message::{Message, Text};
+pub use store_blocks::StoreBlocks;
 
 /// The TCP port of venti in clear (`venti` in the services tables).
 pub const PORT: u16 = 17034;

@@ -7,6 +7,7 @@
 //! | [`prep`] | the text table inside a Plan 9 partition | what a part holds |
 //! | [`contents`] | the magic numbers that say what a part holds | the rest of those formats |
 //! | [`fn@find`] | the order in which tables are looked for on a device | how a store is opened |
+//! | [`mod@survey`] | which parts of all disks together make a store | how it is opened |
 
 //!
 //! Reading never writes and never refuses a whole disk for one bad entry: what is doubtful is left out and told as a
@@ -17,6 +18,7 @@ mod find;
 pub mod gpt;
 pub mod mbr;
 pub mod prep;
+pub mod survey;
 
 pub use contents::Contents;
 pub use find::find;

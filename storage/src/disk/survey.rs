@@ -1,0 +1,118 @@
+//! From disks to a store: which parts of all disks together make one.
+//!
+//! Knows names and contents of parts. Must not know how a store is opened. Reads only.
+
+use super::{Complaint, Contents, DiskPart, Layout, find};
+use crate::device::{BlockDevice, DeviceError};
+use crate::partition::Partition;
+use crate::store::{StorePart, StoreParts};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The name of the part that holds settings and names.
+pub const NINE_FAT: &str = "9fat";
+
+/// A disk and what messages call it.
+#[derive(Clone, Debug)]
+pub struct NamedDisk<D> {
+    /// Such as `disk0`, or a file's name.
+    pub name: String,
+    /// The disk.
+    pub device: D,
+}
+
+/// What all disks hold together.
+#[derive(Clone, Debug)]
+pub struct Survey<D> {
+    /// Each disk's layout, in the order of the disks; a disk that cannot be read has none.
+    pub layouts: Vec<Option<Layout>>,
+    /// The first part called `9fat`.
+    pub nine_fat: Option<Partition<D>>,
+    /// The parts of the store, as they were found; empty where there are none.
+    pub parts: StoreParts<Partition<D>>,
+    /// What a person should know of.
+    pub findings: Vec<Finding>,
+}
+
+/// Something to tell of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{disk}: {what}")]
+pub struct Finding {
+    /// The disk.
+    pub disk: String,
+    /// What is to be told.
+    pub what: FindingKind,
+}
+
+/// What there is to tell of a disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindingKind {
+    /// The disk cannot be read; nothing on it is served.
+    #[error("{0}; nothing on it is served")]
+    Unreadable(DeviceError),
+    /// Something about its tables.
+    #[error(transparent)]
+    Complaint(Complaint),
+    /// A store has one bloom filter.
+    #[error("the bloom filter {0} is ignored: there is one already")]
+    SecondBloom(String),
+}
+
+/// Looks at all disks. Parts that overlap others are left out, so that neither can be written.
+pub async fn survey<D: BlockDevice + Clone>(disks: &[NamedDisk<D>]) -> Survey<D> {
+    let parts = StoreParts { arenas: Vec::new(), index_sections: Vec::new(), bloom: None };
+    let mut survey = Survey { layouts: Vec::new(), nine_fat: None, parts, findings: Vec::new() };
+    for disk in disks {
+        match find(&disk.device).await {
+            Ok(layout) => {
+                survey.take(disk, &layout);
+                survey.layouts.push(Some(layout));
+            }
+            Err(error) => {
+                survey.tell(disk, FindingKind::Unreadable(error));
+                survey.layouts.push(None);
+            }
+        }
+    }
+    survey
+}
+
+impl<D: BlockDevice + Clone> Survey<D> {
+    fn tell(&mut self, disk: &NamedDisk<D>, what: FindingKind) {
+        self.findings.push(Finding { disk: disk.name.clone(), what });
+    }
+
+    fn take(&mut self, disk: &NamedDisk<D>, layout: &Layout) {
+        for complaint in &layout.complaints {
+            self.tell(disk, FindingKind::Complaint(complaint.clone()));
+        }
+        for part in layout.parts.iter().filter(|part| !overlaps(layout, &part.name)) {
+            self.take_part(disk, part);
+        }
+    }
+
+    fn take_part(&mut self, disk: &NamedDisk<D>, part: &DiskPart) {
+        let name = format!("{}/{}", disk.name, part.name);
+        // `find` has checked that the part lies on the disk.
+        let window = Partition::new(name.clone(), disk.device.clone(), part.first, part.count);
+        let Ok(device) = window else { return };
+        match part.contents {
+            Contents::Arenas => self.parts.arenas.push(StorePart { name, device }),
+            Contents::IndexSection => self.parts.index_sections.push(StorePart { name, device }),
+            Contents::Bloom if self.parts.bloom.is_none() => {
+                self.parts.bloom = Some(StorePart { name, device })
+            }
+            Contents::Bloom => self.tell(disk, FindingKind::SecondBloom(part.name.clone())),
+            Contents::Fat if part.name == NINE_FAT && self.nine_fat.is_none() => self.nine_fat = Some(device),
+            Contents::Fat | Contents::Parts | Contents::Unknown => {}
+        }
+    }
+}
+
+fn overlaps(layout: &Layout, name: &str) -> bool {
+    layout.complaints.iter().any(|complaint| match complaint {
+        Complaint::Overlap(one, other) => one == name || other == name,
+        _ => false,
+    })
+}
