@@ -9,6 +9,9 @@
 //! | [`interrupts`] | vectors and who waits for them | devices |
 //! | [`executor`] | ready tasks, timers, when to halt | what tasks do |
 //! | [`time`], [`entropy`], [`console`], [`mod@panic`] | one machine service each | storage, net |
+//! | [`pci`] | functions, their registers, their interrupt messages | any device |
+//! | [`virtio`] | the devices of virtual machines, on the virtio-drivers crate | file systems, packets' meaning |
+//! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | [`selftest`] | what only a machine can show to work | services |
 //!
 //! Never: a disk format, a protocol.
@@ -24,13 +27,17 @@ pub mod arch;
 pub mod boot_info;
 pub mod command_line;
 pub mod console;
+pub mod devices;
+pub mod disk;
 pub mod entropy;
 pub mod executor;
 pub mod interrupts;
 pub mod memory;
 pub mod panic;
+pub mod pci;
 pub mod selftest;
 mod start;
 pub mod time;
+pub mod virtio;
 
 pub use start::{Machine, start};

@@ -80,7 +80,8 @@ async fn all() {
     finish(failures);
 }
 
-fn finish(failures: u32) {
+/// Reports, and ends the machine where it can be ended.
+pub(crate) fn finish(failures: u32) {
     log::info!("self-test: {failures} failures");
     console::flush();
     debug_exit(if failures == 0 { DebugExit::Success } else { DebugExit::Failure });

@@ -6,7 +6,7 @@ use crate::acpi::{self, Acpi};
 use crate::arch::{cpu, descriptors};
 use crate::boot_info::BootInfo;
 use crate::command_line::CommandLine;
-use crate::{console, entropy, executor, interrupts, memory, panic, selftest, time};
+use crate::{console, devices, entropy, executor, interrupts, memory, panic, selftest, time};
 use alloc::string::String;
 use log::LevelFilter;
 
@@ -54,8 +54,13 @@ pub fn start(boot_info: BootInfo) -> ! {
 
 /// The first task.
 async fn run(machine: Machine) {
-    if let Some(which) = selftest::asked_for(CommandLine::new(&machine.command_line)) {
+    let words = CommandLine::new(&machine.command_line);
+    if let Some(which) = selftest::asked_for(words) {
         selftest::run(which).await;
+    }
+    let devices = devices::start(machine.acpi.as_ref()).await;
+    if words.value("selftest") == Some("disk") {
+        selftest::finish(devices::check::disks(&devices.disks).await);
     }
     acpi::power::power_button().await;
     log::info!("power button");

@@ -1,0 +1,212 @@
+//! Which driver drives which device, and starting them.
+//!
+//! Knows the table of drivers. Must not know what a node does with disks and cards.
+
+pub mod check;
+
+use crate::acpi::Acpi;
+use crate::disk::{Device, Disk, DiskIdentity};
+use crate::executor::spawn;
+use crate::executor::timers::sleep_until;
+use crate::interrupts::InterruptLine;
+use crate::pci::{self, Function};
+use crate::virtio::block::{TICK_SECONDS, VirtioBlock};
+use crate::virtio::entropy::VirtioEntropy;
+use crate::virtio::hal::KernelHal;
+use crate::virtio::network::VirtioNetwork;
+use crate::virtio::signal::Signal;
+use crate::virtio::transport::{PciTransport, TransportError};
+use crate::virtio::{Problem, block};
+use crate::{entropy, time};
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::pin::pin;
+use core::time::Duration;
+use futures_util::future::{Either, select};
+use virtio_drivers::transport::DeviceType;
+use virtio_drivers::transport::pci::virtio_device_type;
+
+/// How long the start waits for the host's random numbers.
+const SEED_WAIT: Duration = Duration::from_millis(200);
+/// How often the host is asked for more of them.
+const RESEED: Duration = Duration::from_secs(600);
+/// How long a disk may take to say who it is before it is left out.
+const IDENTIFY_WAIT: Duration = Duration::from_secs(10);
+
+/// The network cards that we drive.
+pub type NetworkCard = VirtioNetwork<PciTransport>;
+
+/// What was found and started.
+#[derive(Default)]
+pub struct Devices {
+    /// Disks, by their place.
+    pub disks: Vec<Rc<Disk>>,
+    /// Network cards, by their place.
+    pub cards: Vec<NetworkCard>,
+}
+
+/// What drives a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Driver {
+    Block,
+    Network,
+    Entropy,
+}
+
+/// The table of drivers. Other buses' disks (NVMe by class 010802, AHCI by 010601) would be further lines.
+fn driver_for(function: &Function) -> Option<Driver> {
+    match virtio_device_type(&function.info)? {
+        DeviceType::Block => Some(Driver::Block),
+        DeviceType::Network => Some(Driver::Network),
+        DeviceType::EntropySource => Some(Driver::Entropy),
+        _ => None,
+    }
+}
+
+/// Why a device that we could drive was not started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error(transparent)]
+    Device(#[from] Problem),
+    #[error("does not say who it is within {} s", IDENTIFY_WAIT.as_secs())]
+    Silent,
+}
+
+/// Finds and starts every device. What fails is logged and left out.
+pub async fn start(acpi: Option<&Acpi>) -> Devices {
+    let mut devices = Devices::default();
+    let mut functions = pci::functions(acpi);
+    functions.sort_by_key(|function| function.place);
+    if functions.is_empty() {
+        log::warn!("no PCI devices");
+    }
+    // Randomness first: cards and protocols want it.
+    functions.sort_by_key(|function| driver_for(function) != Some(Driver::Entropy));
+    for function in &mut functions {
+        let driver = driver_for(function);
+        log::info!("pci {function}{}", if driver.is_some() { "" } else { ", no driver" });
+        let Some(driver) = driver else { continue };
+        if let Err(error) = start_one(driver, function, &mut devices).await {
+            log::error!("pci {}: the device {error}; it is not used", function.place);
+        }
+    }
+    devices
+}
+
+async fn start_one(driver: Driver, function: &mut Function, devices: &mut Devices) -> Result<(), StartError> {
+    let transport = PciTransport::open(function)?;
+    match driver {
+        Driver::Block => devices.disks.push(start_disk(function, transport).await?),
+        Driver::Network => devices.cards.push(start_card(function, transport)?),
+        Driver::Entropy => start_entropy(transport)?,
+    }
+    Ok(())
+}
+
+/// Lets the device interrupt, if that can be done: for queues, and where wanted for changes of its
+/// configuration.
+fn signals(function: &mut Function, transport: &mut PciTransport, both: bool) -> (Signal, Option<Signal>) {
+    let line = |what| InterruptLine::allocate(what);
+    let queues = if function.msix_entries > 0 { line("virtio queues") } else { None };
+    let Some(queues) = queues else {
+        log::warn!("pci {}: no interrupts; looking at it every millisecond", function.place);
+        return (Signal::None, None);
+    };
+    let configuration = if both && function.msix_entries > 1 { line("virtio configuration") } else { None };
+    let message = configuration.as_ref().map(InterruptLine::msi_message);
+    if !transport.interrupt_by(function, queues.msi_message(), message) {
+        return (Signal::None, None);
+    }
+    (Signal::Interrupt(queues), configuration.map(Signal::Interrupt))
+}
+
+async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Result<Rc<Disk>, StartError> {
+    let (signal, _) = signals(function, &mut transport, false);
+    let disk = VirtioBlock::open::<KernelHal>(transport)?;
+    let serial = {
+        let asked = pin!(disk.serial());
+        let served = pin!(serve_disk(&disk, &signal));
+        let deadline = pin!(sleep_until(time::now().plus(IDENTIFY_WAIT)));
+        match select(asked, select(served, deadline)).await {
+            Either::Left((serial, _)) => serial.unwrap_or_default(),
+            Either::Right(_) => return Err(StartError::Silent),
+        }
+    };
+    let geometry = *disk.geometry();
+    let identity = DiskIdentity { kind: "virtio", place: function.place, serial };
+    let disk = Rc::new(Disk::new(identity, Device::VirtioBlock(disk)));
+    log::info!("{}: {}", disk.identity(), describe(&geometry, disk.depth()));
+    let served = Rc::clone(&disk);
+    spawn(async move {
+        match served.device() {
+            Device::VirtioBlock(disk) => serve_disk(disk, &signal).await,
+        }
+    });
+    Ok(disk)
+}
+
+fn describe(geometry: &block::geometry::Geometry, depth: usize) -> String {
+    let bytes = geometry.sector_count.saturating_mul(geometry.sector_size.into());
+    let access = if geometry.read_only { ", read-only" } else { "" };
+    let cache = if geometry.flushes { "flushes on demand" } else { "no flush: taken to write through" };
+    let (mebibytes, sector) = (bytes >> 20, geometry.sector_size);
+    alloc::format!("{mebibytes} MiB in sectors of {sector}{access}, {depth} requests at once, {cache}")
+}
+
+/// Looks after a disk for good.
+async fn serve_disk(disk: &VirtioBlock<PciTransport>, signal: &Signal) {
+    let tick = Duration::from_secs(TICK_SECONDS);
+    let mut next = time::now().plus(tick);
+    loop {
+        let news = pin!(signal.wait());
+        let moment = pin!(sleep_until(next));
+        match select(news, moment).await {
+            Either::Left(_) => disk.complete(),
+            Either::Right(_) => {
+                disk.tick();
+                next = time::now().plus(tick);
+            }
+        }
+    }
+}
+
+fn start_card(function: &mut Function, mut transport: PciTransport) -> Result<NetworkCard, StartError> {
+    let (signal, configuration) = signals(function, &mut transport, true);
+    // Locally administered, and the same at each start.
+    let place = function.place;
+    let fallback = [0x02, b'g', b'r', place.bus, place.device, place.function];
+    let card = VirtioNetwork::open::<KernelHal>(transport, signal, configuration, fallback)?;
+    let status = card.status();
+    let [a, b, c, d, e, f] = status.address.get();
+    let link = if status.link.get() { "up" } else { "down" };
+    log::info!(
+        "virtio network card at pci {place}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {}, link {link}",
+        card.mtu()
+    );
+    Ok(card)
+}
+
+/// Takes a first seed now, if the host is quick, and others from time to time.
+fn start_entropy(transport: PciTransport) -> Result<(), StartError> {
+    let mut source = VirtioEntropy::open::<KernelHal>(transport)?;
+    let add = |seed: &[u8]| entropy::add_seed("virtio-rng", seed);
+    source.ask();
+    let deadline = time::now().plus(SEED_WAIT);
+    while time::now() < deadline && !source.seed(add)? {
+        core::hint::spin_loop();
+    }
+    spawn(async move {
+        loop {
+            source.ask();
+            sleep_until(time::now().plus(RESEED)).await;
+            if let Err(problem) = source.seed(add) {
+                log::error!("virtio random number generator {problem}; it is not used any more");
+                return;
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The disks of the machine, whatever drives them.
+//!
+//! Knows which kinds of disk there are. Must not know what is on them.
+
+use crate::virtio::block::VirtioBlock;
+use crate::virtio::transport::PciTransport;
+use alloc::string::String;
+use bytes::Bytes;
+use core::fmt;
+use storage::device::{BlockDevice, DeviceError};
+use virtio_drivers::transport::pci::bus::DeviceFunction;
+
+/// What tells one disk from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskIdentity {
+    /// What drives it: `virtio`.
+    pub kind: &'static str,
+    /// Where it is plugged in.
+    pub place: DeviceFunction,
+    /// Its serial number, empty if it has none. In QEMU: `serial=` of the device.
+    pub serial: String,
+}
+
+impl fmt::Display for DiskIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} disk at pci {}", self.kind, self.place)?;
+        if self.serial.is_empty() { Ok(()) } else { write!(formatter, ", serial {}", self.serial) }
+    }
+}
+
+/// A disk.
+pub struct Disk {
+    identity: DiskIdentity,
+    device: Device,
+}
+
+/// One more kind of disk is one more line here, and one in each function below.
+pub(crate) enum Device {
+    VirtioBlock(VirtioBlock<PciTransport>),
+}
+
+impl Disk {
+    pub(crate) fn new(identity: DiskIdentity, device: Device) -> Disk {
+        Disk { identity, device }
+    }
+
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Which disk it is.
+    pub fn identity(&self) -> &DiskIdentity {
+        &self.identity
+    }
+
+    /// Whether it refuses writes.
+    pub fn is_read_only(&self) -> bool {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.geometry().read_only,
+        }
+    }
+
+    /// Requests that it works on at once; more wait for their turn.
+    pub fn depth(&self) -> usize {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.depth(),
+        }
+    }
+}
+
+impl BlockDevice for Disk {
+    fn sector_size(&self) -> u32 {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.sector_size(),
+        }
+    }
+
+    fn sector_count(&self) -> u64 {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.sector_count(),
+        }
+    }
+
+    async fn read(&self, first: u64, count: u32) -> Result<Bytes, DeviceError> {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.read(first, count).await,
+        }
+    }
+
+    async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.write(first, data).await,
+        }
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.flush().await,
+        }
+    }
+}
