@@ -1,4 +1,5 @@
-//! What can go wrong with addresses, listeners and streams. Knows no smoltcp error: those are told apart where they arise.
+//! What can go wrong with addresses, listeners and streams. Knows no smoltcp error: those are told apart
+//! where they arise.
 
 use core::net::SocketAddr;
 use embedded_io_async::{Error, ErrorKind};
@@ -7,8 +8,8 @@ use thiserror::Error;
 /// A stream that can no longer be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TcpError {
-    /// The connection ended before its data did: reset by the peer, a peer that no longer answers, or the loss of our
-    /// own address.
+    /// The connection ended before its data did: reset by the peer, a peer that no longer answers, or the
+    /// loss of our own address.
     #[error("connection with {peer} lost: reset, no answer, or our own address is gone")]
     Lost {
         /// The other end.
@@ -46,7 +47,8 @@ pub enum ConnectError {
         /// Who was called.
         peer: SocketAddr,
     },
-    /// This node has no address yet from which the peer could be called, or the peer's is none that can be called.
+    /// This node has no address yet from which the peer could be called, or the peer's is none that can be
+    /// called.
     #[error("no way to {peer}: this node has no fitting address (yet)")]
     NoAddress {
         /// Who was called.

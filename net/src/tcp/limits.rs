@@ -10,8 +10,8 @@ const BUFFER_MAX: usize = 1 << 20;
 /// Bounds on connections, their memory and their patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpLimits {
-    /// Connections at once: half-open, established and lingering ones together. Beyond it a SYN takes the place of the
-    /// oldest half-open or else lingering connection; if there is none, it is answered by RST.
+    /// Connections at once: half-open, established and lingering ones together. Beyond it a SYN takes the
+    /// place of the oldest half-open or else lingering connection; if there is none, it is answered by RST.
     pub max_connections: usize,
     /// Bytes of all buffers together.
     pub buffers_total: usize,
@@ -27,22 +27,23 @@ pub struct TcpLimits {
     pub keep_alive: Duration,
     /// A peer from which nothing was heard for so long, in spite of probes, is gone.
     pub dead_peer_timeout: Duration,
-    /// A connection that we dropped has so long to say goodbye, and again whenever its peer has taken some of the data
-    /// it still holds; but not more than 20 times as long in all.
+    /// A connection that we dropped has so long to say goodbye, and again whenever its peer has taken some of
+    /// the data it still holds; but not more than 20 times as long in all.
     pub linger: Duration,
 }
 
 impl TcpLimits {
-    /// Ports that can be listened to at once. Each keeps one socket ready beside those that `max_connections` counts.
+    /// Ports that can be listened to at once. Each keeps one socket ready beside those that `max_connections`
+    /// counts.
     pub const MAX_PORTS: usize = 8;
 
     /// Limits that fit a machine with `memory` bytes.
     ///
-    /// An eighth of the memory is for buffers. Half of that eighth holds 16 KiB in each direction for every connection,
-    /// so there are as many connections as that allows, but at least 128 (from 35 MiB of memory on) and at most 512. The
-    /// other half goes to whoever comes first: a new connection gets up to an eighth of what is left, at most a 64th of
-    /// all in each direction (256 KiB from 128 MiB of memory on), at most 1 MiB. So few connections are fast also on a
-    /// small machine, and many still fit.
+    /// An eighth of the memory is for buffers. Half of that eighth holds 16 KiB in each direction for every
+    /// connection, so there are as many connections as that allows, but at least 128 (from 35 MiB of memory
+    /// on) and at most 512. The other half goes to whoever comes first: a new connection gets up to an eighth
+    /// of what is left, at most a 64th of all in each direction (256 KiB from 128 MiB of memory on), at most
+    /// 1 MiB. So few connections are fast also on a small machine, and many still fit.
     pub fn for_memory(memory: u64) -> TcpLimits {
         let buffers_total = usize::try_from(memory / 8).unwrap_or(usize::MAX);
         let pairs = |bytes: usize| (bytes / (2 * BUFFER_MIN)).saturating_sub(Self::MAX_PORTS);

@@ -6,7 +6,8 @@ use alloc::rc::Rc;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-/// A port that is listened to on all addresses. Dropped, it refuses newcomers and resets those that nobody accepted.
+/// A port that is listened to on all addresses. Dropped, it refuses newcomers and resets those that nobody
+/// accepted.
 pub struct Listener {
     shared: Rc<Shared>,
     port: u16,

@@ -1,33 +1,36 @@
 //! TCP/IP on one network card.
 //!
-//! Knows smoltcp: one Ethernet interface, its addresses, its sockets and its next deadline. Must not know which driver
-//! moves the frames, nor what the streams carry.
+//! Knows smoltcp: one Ethernet interface, its addresses, its sockets and its next deadline. Must not know
+//! which driver moves the frames, nor what the streams carry.
 //!
-//! [`Stack::new`] gives two ends: a [`Stack`], a cheap handle from which every task listens and connects, and a
-//! [`Runner`], which owns the card and whose [`Runner::run`] is the one task that moves packets. The runner sleeps until
-//! a frame arrives, a stream is read or written, or a timer of the protocols is due.
+//! [`Stack::new`] gives two ends: a [`Stack`], a cheap handle from which every task listens and connects, and
+//! a [`Runner`], which owns the card and whose [`Runner::run`] is the one task that moves packets. The runner
+//! sleeps until a frame arrives, a stream is read or written, or a timer of the protocols is due.
 //!
 //! # What this TCP does, precisely
 //!
 //! It is smoltcp 0.14's, so its abilities are these and no others:
 //!
 //! - **Window scaling** (RFC 7323) both ways, from the size of the receive buffer. No timestamps, so no PAWS.
-//! - **SACK as receiver only, and little of it**: SACK is agreed on in the SYN; an acknowledgement sent at once for a
-//!   segment out of order names *one* block (that of the newest segment). Up to 32 separate ranges are kept. **As sender
-//!   the blocks of the peer are ignored**: three duplicate acknowledgements resend one segment (fast retransmit), any
-//!   further loss of the same window waits for the timer (1 s at least), which resends from the first hole.
+//! - **SACK as receiver only, and little of it**: SACK is agreed on in the SYN; an acknowledgement sent at
+//!   once for a segment out of order names *one* block (that of the newest segment). Up to 32 separate ranges
+//!   are kept. **As sender the blocks of the peer are ignored**: three duplicate acknowledgements resend one
+//!   segment (fast retransmit), any further loss of the same window waits for the timer (1 s at least), which
+//!   resends from the first hole.
 //! - **Congestion control** is Reno (RFC 5681). Cubic does not build without `std` in this version.
 //! - Delayed acknowledgements (10 ms, at once after more than a segment); Nagle's algorithm is off.
 //! - Keep-alive, probes of a closed window, and an end to connections whose peer no longer answers.
-//! - Initial sequence numbers come from a small generator seeded by [`Rng`](crate::rng::Rng), not from RFC 6528's hash.
+//! - Initial sequence numbers come from a small generator seeded by [`Rng`](crate::rng::Rng), not from RFC
+//!   6528's hash.
 //! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide.
-//! - No duplicate address detection, and no MLD reports (a switch that snoops MLD may withhold neighbour solicitations).
+//! - No duplicate address detection, and no MLD reports (a switch that snoops MLD may withhold neighbour
+//!   solicitations).
 //!
 //! # What is bounded
 //!
-//! Sockets, and the bytes of their buffers ([`TcpLimits`]); half-open and lingering connections, which give way to new
-//! ones, the oldest first; the frames handled before other tasks get their turn. Beyond the limit a SYN is answered by
-//! RST, and what stands goes on.
+//! Sockets, and the bytes of their buffers ([`TcpLimits`]); half-open and lingering connections, which give
+//! way to new ones, the oldest first; the frames handled before other tasks get their turn. Beyond the limit
+//! a SYN is answered by RST, and what stands goes on.
 
 mod addresses;
 mod error;

@@ -6,17 +6,18 @@ use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket};
 
-/// A network card: smoltcp's [`Device`] for Ethernet frames, and a way to sleep until there is something to do.
+/// A network card: smoltcp's [`Device`] for Ethernet frames, and a way to sleep until there is something to
+/// do.
 #[allow(async_fn_in_trait, reason = "everything of ours runs on one core, so no future needs to be Send")]
 pub trait Nic: Device {
     /// The card's own Ethernet address.
     fn hardware_address(&self) -> [u8; 6];
 
-    /// Returns when [`Device::receive`] has a frame, or, if the last `transmit` or `receive` was refused for want of a
-    /// place to send from, when there is one.
+    /// Returns when [`Device::receive`] has a frame, or, if the last `transmit` or `receive` was refused for
+    /// want of a place to send from, when there is one.
     ///
-    /// Must not miss what happens between the last `receive` and this call; may return without reason; is dropped before
-    /// it is done whenever the stack has something else to do, and then called anew.
+    /// Must not miss what happens between the last `receive` and this call; may return without reason; is
+    /// dropped before it is done whenever the stack has something else to do, and then called anew.
     async fn ready(&mut self);
 }
 
@@ -83,8 +84,8 @@ fn is_syn(frame: &[u8]) -> bool {
     }
 }
 
-/// Whether `frame` is a datagram without a sender. The only one that smoltcp would look at is an answer of DHCP, and it
-/// would panic on renewing the lease of a server at 0.0.0.0.
+/// Whether `frame` is a datagram without a sender. The only one that smoltcp would look at is an answer of
+/// DHCP, and it would panic on renewing the lease of a server at 0.0.0.0.
 fn is_datagram_from_nobody(frame: &[u8]) -> bool {
     let Ok(frame) = EthernetFrame::new_checked(frame) else { return false };
     frame.ethertype() == EthernetProtocol::Ipv4

@@ -1,7 +1,8 @@
-//! Router discovery and stateless addresses for IPv6 (RFC 4861, 4862): bytes of announcements to prefixes and routers.
+//! Router discovery and stateless addresses for IPv6 (RFC 4861, 4862): bytes of announcements to prefixes and
+//! routers.
 //!
-//! Ours, because smoltcp 0.14 with `proto-ipv6-slaac` loses the deadlines of TCP (`Option::min` with `None`) and, on a
-//! network without routers, asks to be polled at once for ever. Knows nothing of sockets.
+//! Ours, because smoltcp 0.14 with `proto-ipv6-slaac` loses the deadlines of TCP (`Option::min` with `None`)
+//! and, on a network without routers, asks to be polled at once for ever. Knows nothing of sockets.
 
 use crate::clock::Instant;
 use core::net::Ipv6Addr;
@@ -173,7 +174,8 @@ impl RouterDiscovery {
             + self.solicit().buffer_len()
     }
 
-    /// Writes the question to all routers, from our link-local address `from`, into a frame of [`Self::solicit_len`].
+    /// Writes the question to all routers, from our link-local address `from`, into a frame of
+    /// [`Self::solicit_len`].
     pub(super) fn write_solicit(&self, from: Ipv6Addr, frame: &mut [u8]) {
         let mut ethernet = EthernetFrame::new_unchecked(frame);
         ethernet.set_src_addr(self.hardware);
@@ -203,6 +205,7 @@ impl RouterDiscovery {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::ProptestConfig;
 
     const ROUTER: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
@@ -273,5 +276,54 @@ mod tests {
         let icmp = Icmpv6Packet::new_checked(ip.payload()).unwrap();
         let message = Icmpv6Repr::parse(&from, &ip.dst_addr(), &icmp, &ChecksumCapabilities::default());
         assert!(matches!(message, Ok(Icmpv6Repr::Ndisc(NdiscRepr::RouterSolicit { lladdr: Some(_) }))));
+    }
+
+    /// An announcement with these bytes after its type, and a good checksum.
+    fn announcement(body: &[u8]) -> std::vec::Vec<u8> {
+        let mut bytes = std::vec![0; 14 + 40 + 2 + body.len()];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes[..]);
+        frame.set_ethertype(EthernetProtocol::Ipv6);
+        let (next_header, payload_len) = (IpProtocol::Icmpv6, 2 + body.len());
+        let ip = Ipv6Repr { src_addr: ROUTER, dst_addr: ALL_NODES, next_header, payload_len, hop_limit: 255 };
+        ip.emit(&mut Ipv6Packet::new_unchecked(frame.payload_mut()));
+        bytes[54] = 134;
+        bytes[56..].copy_from_slice(body);
+        if body.len() >= 2 {
+            Icmpv6Packet::new_unchecked(&mut bytes[54..]).fill_checksum(&ROUTER, &ALL_NODES);
+        }
+        bytes
+    }
+
+    proptest::proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_announcement_stops_or_fills_us(
+            bodies in proptest::collection::vec(proptest::collection::vec(0..40u8, 0..64), 0..20),
+        ) {
+            let mut discovery = discovery();
+            for (second, body) in (0..).zip(bodies) {
+                if let Some(advert) = RouterAdvert::parse(&announcement(&body)) {
+                    discovery.hear(advert, seconds(second));
+                }
+                discovery.expire(seconds(second));
+                proptest::prop_assert!(discovery.addresses().count() <= KEPT);
+            }
+        }
+    }
+
+    #[test]
+    fn an_announcement_on_the_wire_is_understood() {
+        // Hop limit 64, lifetime 256 s, then a prefix of 64 bits for addresses, valid and preferred for 4096
+        // s.
+        let mut body = std::vec![0, 0, 64, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        body.extend([3, 4, 64, 0xc0, 0, 0, 0x10, 0, 0, 0, 0x10, 0, 0, 0, 0, 0]);
+        body.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let mut discovery = discovery();
+        assert!(discovery.hear(RouterAdvert::parse(&announcement(&body)).unwrap(), seconds(0)));
+        assert_eq!((discovery.addresses().count(), discovery.deadline()), (1, Some(seconds(256))));
+        let mut forwarded = announcement(&body);
+        forwarded[21] = 254;
+        assert_eq!(RouterAdvert::parse(&forwarded), None, "came from another network");
     }
 }

@@ -1,4 +1,5 @@
-//! The task that moves packets. Knows when to wait; [`State::turn`](super::stack::State::turn) knows what to do.
+//! The task that moves packets. Knows when to wait; [`State::turn`](super::stack::State::turn) knows what to
+//! do.
 
 use super::nic::Nic;
 use super::stack::{Next, Shared, State};
@@ -21,7 +22,8 @@ impl<N: Nic> Runner<N> {
         Runner { nic, shared }
     }
 
-    /// Moves packets for ever. Sleeps when there is nothing to do; lets other tasks run between batches of frames.
+    /// Moves packets for ever. Sleeps when there is nothing to do; lets other tasks run between batches of
+    /// frames.
     pub async fn run<C: Clock>(mut self, clock: C) -> Infallible {
         loop {
             let (next, changed) = self.shared.state.borrow_mut().turn(&mut self.nic, clock.now());

@@ -3,7 +3,8 @@
 use super::error::SettingsError;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The network as the operator wants it. The default is what suits most: DHCP, and IPv6 as routers announce it.
+/// The network as the operator wants it. The default is what suits most: DHCP, and IPv6 as routers announce
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NetSettings {
     /// How IPv4 gets its address.
@@ -33,7 +34,8 @@ pub enum Ipv4Settings {
     None,
 }
 
-/// How IPv6 gets its addresses. Unless it is off there is always a link-local one, made from the card's address.
+/// How IPv6 gets its addresses. Unless it is off there is always a link-local one, made from the card's
+/// address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ipv6Settings {
     /// From the prefixes that routers announce (SLAAC, RFC 4862).

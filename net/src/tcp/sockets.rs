@@ -1,12 +1,14 @@
 //! The table of TCP sockets: who owns each, when it ends, and who gives way when all are in use.
 //!
-//! smoltcp's `listen` takes one connection per socket and has no backlog. So each port keeps one socket that listens;
-//! the SYN that uses it up brings the next one at once, before the next frame is looked at. Knows no addresses, no card.
+//! smoltcp's `listen` takes one connection per socket and has no backlog. So each port keeps one socket that
+//! listens; the SYN that uses it up brings the next one at once, before the next frame is looked at. Knows no
+//! addresses, no card.
 //!
 //! ```text
 //!  Listening ──SYN──▶ HalfOpen ──ACK──▶ Ready ──accept──▶ Owned ──both halves dropped──▶ Closing ──▶ gone
-//!      ▲                 │ deadline, RST, evicted           ▲                               │ deadline: RST
-//!      └─────────────────┘                       connect ───┘                               └ evicted
+//!      ▲                 │ deadline, RST, evicted           ▲                               │ deadline
+//!      └─────────────────┘                       connect ───┘                               ▼
+//!                                                                                        Aborted ──▶ gone
 //! ```
 
 use super::error::ListenError;
@@ -75,6 +77,8 @@ pub(super) struct Sockets {
     slots: BTreeMap<SocketHandle, Slot>,
     ports: Vec<Port>,
     limits: TcpLimits,
+    /// Scratch of [`Self::sweep`], kept so that a turn allocates nothing.
+    swept: Vec<SocketHandle>,
     /// SYNs taken so far: the order of half-open connections.
     syns: u64,
     /// Counters only; the rest is counted when asked for.
@@ -83,12 +87,13 @@ pub(super) struct Sockets {
 
 impl Sockets {
     pub(super) fn new(limits: TcpLimits) -> Sockets {
-        let set = SocketSet::new(Vec::new());
+        let (set, swept) = (SocketSet::new(Vec::new()), Vec::new());
         Sockets {
             set,
             slots: BTreeMap::new(),
             ports: Vec::new(),
             limits,
+            swept,
             syns: 0,
             counters: TcpStatus::default(),
         }
@@ -199,9 +204,9 @@ impl Sockets {
         Some(handle)
     }
 
-    /// The oldest half-open connection but the newest; else the lingering one that ends first; else the newest half-open
-    /// one. Its peer hears nothing of it until it speaks again, and then RST: under a flood every answer would be one
-    /// too many.
+    /// The oldest half-open connection but the newest; else the lingering one that ends first; else the
+    /// newest half-open one. Its peer hears nothing of it until it speaks again, and then RST: under a flood
+    /// every answer would be one too many.
     fn first_to_give_way(&self) -> Option<SocketHandle> {
         let half_open = |(handle, slot): (&SocketHandle, &Slot)| match slot.phase {
             Phase::HalfOpen { order, .. } => Some((order, *handle)),
@@ -276,14 +281,17 @@ impl Sockets {
         }
     }
 
-    /// Brings every slot up to what smoltcp and the clock made of its socket. Whether there is an RST to send.
+    /// Brings every slot up to what smoltcp and the clock made of its socket. Whether there is an RST to
+    /// send.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
         self.after_syn(now);
         let mut to_send = false;
-        let handles: Vec<_> = self.slots.keys().copied().collect();
-        for handle in handles {
+        let mut handles = core::mem::take(&mut self.swept);
+        handles.extend(self.slots.keys());
+        for handle in handles.drain(..) {
             to_send |= self.sweep_one(handle, now);
         }
+        self.swept = handles;
         for index in 0..self.ports.len() {
             if let Some(number) = self.ports.get(index).map(|port| port.number) {
                 self.replenish(number);
@@ -360,7 +368,8 @@ impl Sockets {
         }
     }
 
-    /// A port keeps no open ear when there is nobody left who could give way; smoltcp then answers SYNs by RST.
+    /// A port keeps no open ear when there is nobody left who could give way; smoltcp then answers SYNs by
+    /// RST.
     fn close_ears(&mut self) {
         let in_use = self.in_use();
         assert!(in_use <= self.limits.max_connections, "{in_use} connections are more than allowed");

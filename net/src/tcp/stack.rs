@@ -1,4 +1,5 @@
-//! The handle on the stack, and one turn of its work. Knows what must happen in which order, not when to wait.
+//! The handle on the stack, and one turn of its work. Knows what must happen in which order, not when to
+//! wait.
 
 use super::TcpLimits;
 use super::addresses::Addresses;
@@ -123,7 +124,8 @@ impl Stack {
     /// Calls `peer`. Dropping the future gives up the call.
     ///
     /// # Errors
-    /// Refused, not answered in [`TcpLimits::connect_timeout`], no address to call from, or everything in use.
+    /// Refused, not answered in [`TcpLimits::connect_timeout`], no address to call from, or everything in
+    /// use.
     pub async fn connect(&self, peer: SocketAddr) -> Result<TcpStream, ConnectError> {
         let connection = self.call(peer)?;
         let (started, limits) = {
@@ -197,8 +199,8 @@ impl Stack {
         }
     }
 
-    /// Returns when an address comes or goes (a lease, a prefix). What it is now tells [`Stack::status`]; read that
-    /// first, and again after each return.
+    /// Returns when an address comes or goes (a lease, a prefix). What it is now tells [`Stack::status`];
+    /// read that first, and again after each return.
     pub async fn addresses_changed(&self) {
         self.shared.addresses_changed.listen().await;
     }
@@ -219,8 +221,8 @@ impl State {
         }
     }
 
-    /// Takes in what the card has, sends what is due, and says what comes next. The second value tells whether addresses
-    /// changed.
+    /// Takes in what the card has, sends what is due, and says what comes next. The second value tells
+    /// whether addresses changed.
     pub(super) fn turn<N: Device>(&mut self, nic: &mut N, now: Instant) -> (Next, bool) {
         self.now = now;
         self.kicked = false;

@@ -56,8 +56,8 @@ impl TcpStream {
         self.connection.peer
     }
 
-    /// The two halves. The connection ends when both are dropped: what was written is still delivered, for a bounded
-    /// time.
+    /// The two halves. The connection ends when both are dropped: what was written is still delivered, for a
+    /// bounded time.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
         let connection = Rc::new(self.connection);
         (ReadHalf { connection: connection.clone() }, WriteHalf { connection, closed: false })
@@ -183,8 +183,8 @@ impl ErrorType for WriteHalf {
 }
 
 impl Write for WriteHalf {
-    /// Takes as much as the send buffer has room for, at least one byte (unless `source` is empty). It is sent when the
-    /// running task next waits, so many small writes make few packets.
+    /// Takes as much as the send buffer has room for, at least one byte (unless `source` is empty). It is
+    /// sent when the running task next waits, so many small writes make few packets.
     async fn write(&mut self, source: &[u8]) -> Result<usize, TcpError> {
         if source.is_empty() {
             return Ok(0);

@@ -1,4 +1,5 @@
-//! A simulated world for the tests of TCP: clock, executor, and links that lose, repeat and delay frames by seed.
+//! A simulated world for the tests of TCP: clock, executor, and links that lose, repeat and delay frames by
+//! seed.
 
 #![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
