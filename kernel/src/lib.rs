@@ -12,6 +12,7 @@
 //! | [`pci`] | functions, their registers, their interrupt messages | any device |
 //! | [`virtio`] | the devices of virtual machines, on the virtio-drivers crate | file systems, packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
+//! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
 //!
 //! Never: a disk format, a protocol.
@@ -33,6 +34,7 @@ pub mod entropy;
 pub mod executor;
 pub mod interrupts;
 pub mod memory;
+mod node;
 pub mod panic;
 pub mod pci;
 pub mod selftest;

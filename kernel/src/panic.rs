@@ -19,13 +19,12 @@ const FRAMES_MAX: usize = 32;
 const DEBUG_EXIT: u16 = 0xf4;
 
 static SETTINGS: Once<Settings> = Once::new();
+static REBOOT: AtomicBool = AtomicBool::new(true);
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// What to do at the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    /// Start again after an exception or panic; otherwise stop.
-    pub(crate) reboot: bool,
     /// QEMU has an isa-debug-exit device at 0xf4: tests see how it ended.
     pub(crate) debug_exit: bool,
     /// Where code and stack are.
@@ -45,6 +44,11 @@ pub enum DebugExit {
 
 pub(crate) fn set(settings: Settings) {
     SETTINGS.call_once(|| settings);
+}
+
+/// Whether the machine starts again after an exception or panic; otherwise it stops.
+pub(crate) fn set_reboot(reboot: bool) {
+    REBOOT.store(reboot, Ordering::Relaxed);
 }
 
 /// Reports a panic and ends.
@@ -126,7 +130,7 @@ pub(crate) fn end() -> ! {
     if settings.is_some_and(|settings| settings.debug_exit) {
         debug_exit(DebugExit::Crash);
     }
-    if settings.is_some_and(|settings| settings.reboot) {
+    if REBOOT.load(Ordering::Relaxed) {
         acpi::power::reset();
     }
     cpu::stop()

@@ -6,7 +6,7 @@ use crate::acpi::{self, Acpi};
 use crate::arch::{cpu, descriptors};
 use crate::boot_info::BootInfo;
 use crate::command_line::CommandLine;
-use crate::{console, devices, entropy, executor, interrupts, memory, panic, selftest, time};
+use crate::{console, devices, entropy, executor, interrupts, memory, node, panic, selftest, time};
 use alloc::string::String;
 use log::LevelFilter;
 
@@ -26,11 +26,8 @@ pub struct Machine {
 pub fn start(boot_info: BootInfo) -> ! {
     let words = CommandLine::new(&boot_info.command_line);
     cpu::enable_vector_state();
-    panic::set(panic::Settings {
-        reboot: words.value("panic") != Some("halt"),
-        debug_exit: words.has("debug-exit"),
-        image: boot_info.image,
-    });
+    panic::set(panic::Settings { debug_exit: words.has("debug-exit"), image: boot_info.image });
+    panic::set_reboot(words.value("panic") != Some("halt"));
     console::init(log_level(words));
     log::info!("Granary {}", env!("CARGO_PKG_VERSION"));
     descriptors::load();
@@ -62,9 +59,13 @@ async fn run(machine: Machine) {
     if words.value("selftest") == Some("disk") {
         selftest::finish(devices::check::disks(&devices.disks).await);
     }
-    acpi::power::power_button().await;
-    log::info!("power button");
+    node::run(&machine, devices).await;
     acpi::power::power_off();
+}
+
+/// Whether a word of the command line is one that counts here.
+pub(crate) fn knows_word(word: &str) -> bool {
+    word == "debug-exit" || word == "selftest" || word.starts_with("selftest=")
 }
 
 fn log_level(words: CommandLine<'_>) -> LevelFilter {

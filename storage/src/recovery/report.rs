@@ -2,7 +2,10 @@
 
 use crate::format::Name;
 use crate::store::{Damage, StoreError};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// What opening a store found and did. Empty lists: it had been stopped cleanly, and nothing is damaged.
 #[derive(Clone, Debug, Default)]
@@ -34,4 +37,33 @@ pub struct ArenaReport {
     pub directory_rebuilt: bool,
     /// It takes no more clumps, because that could overwrite data.
     pub frozen: bool,
+}
+
+impl OpenReport {
+    /// What to tell the operator beside damage, a line each; nothing after a clean stop.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let unmapped =
+            self.unmapped.iter().map(|arena| format!("{arena}: not in the index's map, so not served"));
+        let error = self
+            .not_durable
+            .iter()
+            .map(|error| format!("not durable yet, tried again with the next sync: {error}"));
+        self.arenas.iter().map(|arena| format!("{arena}")).chain(unmapped).chain(error)
+    }
+}
+
+impl fmt::Display for ArenaReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} blocks found behind the last sync's", self.arena, self.recovered_clumps)?;
+        if self.holes > 0 {
+            write!(f, ", {} holes between them", self.holes)?;
+        }
+        if self.directory_rebuilt {
+            f.write_str(", directory rebuilt from the log")?;
+        }
+        if self.frozen {
+            f.write_str(", takes no more blocks")?;
+        }
+        Ok(())
+    }
 }

@@ -52,6 +52,8 @@ pub struct Settings {
     pub dirty: Option<u64>,
     /// Connections served at once; further ones wait or are refused.
     pub connections: u32,
+    /// Seconds between status lines on the console.
+    pub status: u32,
 }
 
 impl Default for Settings {
@@ -69,6 +71,7 @@ impl Default for Settings {
             cache: None,
             dirty: None,
             connections: 256,
+            status: 60,
         }
     }
 }
@@ -87,7 +90,7 @@ pub struct Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 12] = [
+pub const KEYS: [Key; 13] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -178,6 +181,13 @@ pub const KEYS: [Key; 12] = [
         meaning: "connections served at once",
         set: |settings, text| put(&mut settings.connections, parse_connections(text)),
     },
+    Key {
+        name: "status",
+        values: "1 to 86400",
+        default: "60",
+        meaning: "seconds between status lines on the console",
+        set: |settings, text| put(&mut settings.status, parse_status(text)),
+    },
 ];
 
 fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
@@ -193,6 +203,12 @@ fn parse_connections(text: &str) -> Result<u32, Expected> {
     const FORM: Expected = Expected("a number from 1 to 4096");
     let number = text.parse().map_err(|_| FORM)?;
     if (1..=CONNECTIONS_MAX).contains(&number) { Ok(number) } else { Err(FORM) }
+}
+
+fn parse_status(text: &str) -> Result<u32, Expected> {
+    const FORM: Expected = Expected("a number of seconds from 1 to 86400");
+    let seconds = text.parse().map_err(|_| FORM)?;
+    if (1..=86_400).contains(&seconds) { Ok(seconds) } else { Err(FORM) }
 }
 
 fn parse_memory(text: &str) -> Result<u64, Expected> {

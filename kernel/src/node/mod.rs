@@ -1,0 +1,193 @@
+//! The node: the order in which a machine becomes a venti server, and how it stops.
+//!
+//! | module | what |
+//! |---|---|
+//! | `settings` | granary.ini from 9fat, then the command line |
+//! | `network` | the card, its addresses, and saying what they are |
+//! | `serve` | venti on a port: who is let in, one task for each connection |
+//! | `status` | one line a minute |
+//!
+//! Knows the order: devices → settings → recovery → store → network → tasks. Must not know how any of them works.
+
+mod network;
+mod serve;
+mod settings;
+mod status;
+
+use crate::acpi::power;
+use crate::devices::Devices;
+use crate::disk::Disk;
+use crate::executor::spawn;
+use crate::executor::timers::sleep_until;
+use crate::memory::heap;
+use crate::panic;
+use crate::start::Machine;
+use crate::time::{self, KernelClock};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::pin::pin;
+use futures_util::future::{Either, select};
+use net::tcp::Stack;
+use net::venti::connections::Connections;
+use net::venti::serve::Limits;
+use net::venti::{PORT, StoreBlocks};
+use serve::Service;
+use storage::disk::survey::{NamedDisk, Survey, survey};
+use storage::partition::Partition;
+use storage::settings::{OnPanic, Settings};
+use storage::store::{Store, StoreParts, StoreSettings};
+
+/// A disk, as the store sees it: a partition of one that others share.
+type Part = Partition<Rc<Disk>>;
+
+/// How long a clean stop may take before the machine is switched off all the same. What a sync was answered for is safe
+/// in any case; what is left undone is done at the next start.
+const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
+
+/// Brings the node up and serves until the power button is pressed; then stops cleanly.
+pub(crate) async fn run(machine: &Machine, devices: Devices) {
+    let Devices { disks, cards } = devices;
+    let survey = survey(&named(&disks)).await;
+    tell_findings(&disks, &survey);
+    let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
+    obey(&settings);
+    let store = open_store(survey.parts, &settings).await;
+    let stack = network::start(cards.into_iter(), &settings);
+    let service = match (&store, stack) {
+        (Some(store), Some(stack)) => serve(store, &stack, &settings),
+        _ => None,
+    };
+    if service.is_none() {
+        log::error!("nothing is served; see above. The power button switches the machine off");
+    }
+    spawn(status::print(store.clone(), service, settings.status));
+    power::power_button().await;
+    log::info!("power button: stopping");
+    if let Some(store) = store {
+        close(&store).await;
+    }
+}
+
+fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {
+    let name = |(number, disk): (usize, &Rc<Disk>)| NamedDisk {
+        name: format!("disk{number}"),
+        device: disk.clone(),
+    };
+    disks.iter().enumerate().map(name).collect()
+}
+
+fn tell_findings<D>(disks: &[Rc<Disk>], survey: &Survey<D>) {
+    if disks.is_empty() {
+        log::error!("no disk found: give the machine a virtio disk");
+    }
+    for finding in &survey.findings {
+        log::warn!("{finding}");
+    }
+}
+
+fn obey(settings: &Settings) {
+    log::set_max_level(settings.log);
+    panic::set_reboot(settings.panic == OnPanic::Reboot);
+}
+
+/// Opens the store and says what was found. `None`: there is none, and the console says why.
+async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<Store<Part>>> {
+    if parts.arenas.is_empty() {
+        log::error!(
+            "no arenas on any disk: make a disk with `granary image create`, or add the disk that has them"
+        );
+        return None;
+    }
+    let began = time::now();
+    match Store::open(parts, store_settings(settings), time::wall()).await {
+        Ok((store, report)) => {
+            let millis = time::now().since(began).as_millis();
+            log::info!(
+                "store: {} blocks in {} arenas, opened in {millis} ms",
+                report.clumps,
+                report.arenas_count
+            );
+            for line in report.lines() {
+                log::warn!("store: {line}");
+            }
+            let store = Rc::new(store);
+            spawn(background(store.clone()));
+            Some(store)
+        }
+        Err(error) => {
+            log::error!("the store cannot be opened, and nothing was written to it: {error}");
+            None
+        }
+    }
+}
+
+async fn background(store: Rc<Store<Part>>) {
+    store.background(async |pause| sleep_until(time::now().plus(pause)).await).await;
+}
+
+/// Gives the store a share of what memory there is, unless the settings say how much.
+fn store_settings(settings: &Settings) -> StoreSettings {
+    let memory = heap::status().total;
+    let bytes = |set: Option<u64>, otherwise: usize| {
+        set.map_or(otherwise, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).min(memory / 2))
+    };
+    let dirty_bytes_max = bytes(settings.dirty, (memory / 8).min(256 << 20));
+    StoreSettings {
+        lump_cache_bytes: bytes(settings.cache, memory / 4),
+        read_ahead_bytes: (memory / 16).min(64 << 20),
+        dirty_bytes_max,
+        group_bytes: (dirty_bytes_max / 8).min(4 << 20),
+        index_flush_bytes: (memory / 16).min(64 << 20),
+        compress: settings.compress,
+        read_only: false,
+    }
+}
+
+/// Opens venti's port, if anybody may use it.
+fn serve(
+    store: &Rc<Store<Part>>,
+    stack: &Stack,
+    settings: &Settings,
+) -> Option<Rc<Service<StoreBlocks<Part, KernelClock>>>> {
+    if settings.venti.is_empty() {
+        log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
+        return None;
+    }
+    let listener = match stack.listen(PORT) {
+        Ok(listener) => listener,
+        Err(error) => {
+            log::error!("cannot listen on port {PORT}: {error}");
+            return None;
+        }
+    };
+    let service = Rc::new(Service {
+        blocks: StoreBlocks::new(store.clone(), KernelClock),
+        limits: connection_limits(settings),
+        connections: Connections::new(settings.connections as usize),
+        allowed: settings.venti.clone(),
+        strangers: Cell::new(0),
+    });
+    spawn(service.clone().accept(listener));
+    let networks: Vec<_> = settings.venti.iter().map(|network| format!("{network}")).collect();
+    log::info!("serving venti on port {PORT} to {}", networks.join(", "));
+    Some(service)
+}
+
+/// All connections together may hold an eighth of memory in requests.
+fn connection_limits(settings: &Settings) -> Limits {
+    let share = heap::status().total / 8 / (settings.connections as usize).max(1);
+    let bytes = share.clamp(64 << 10, 4 << 20);
+    Limits { bytes, read_buffer: (bytes / 8).clamp(8 << 10, 64 << 10), ..Limits::default() }
+}
+
+/// Makes everything durable and complete, so that any venti can take over the disk.
+async fn close(store: &Store<Part>) {
+    let deadline = time::now().plus(STOP_TIME_MAX);
+    match select(pin!(store.close()), pin!(sleep_until(deadline))).await {
+        Either::Left((Ok(()), _)) => log::info!("everything is on disk, and the index is complete"),
+        Either::Left((Err(error), _)) => log::error!("not everything is on disk: {error}"),
+        Either::Right(_) => log::warn!("the index is not complete yet; the next start completes it"),
+    }
+}

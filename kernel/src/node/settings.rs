@@ -1,0 +1,37 @@
+//! The node's settings: defaults, then `granary.ini` in 9fat, then the command line.
+//!
+//! Knows the order, and that a wrong line costs itself alone. Must not know what the settings do.
+
+use super::Part;
+use crate::start;
+use storage::fat::{FatError, Volume};
+use storage::settings::{FILE, FILE_LEN_MAX, SettingError, Settings};
+
+/// Reads the settings. Whatever is wrong is said on the console, and what it would have set keeps its default, which
+/// is the safe choice for every key.
+pub(super) async fn read(nine_fat: Option<&Part>, command_line: &str) -> Settings {
+    let mut settings = Settings::default();
+    match nine_fat {
+        None => log::warn!("no partition called 9fat, so no {FILE}: defaults and the command line hold"),
+        Some(part) => match read_file(part).await {
+            Ok(text) => tell(&settings.apply_file(FILE, &text)),
+            Err(error) => log::warn!("{}: {FILE}: {error}: defaults and the command line hold", part.name()),
+        },
+    }
+    let (others, errors) = settings.apply_command_line(command_line);
+    tell(&errors);
+    for word in others.into_iter().filter(|word| !start::knows_word(word)) {
+        log::warn!("command line: {word:?} means nothing here");
+    }
+    settings
+}
+
+async fn read_file(part: &Part) -> Result<alloc::vec::Vec<u8>, FatError> {
+    Volume::open(part.clone()).await?.read(FILE, FILE_LEN_MAX as u64).await
+}
+
+fn tell(errors: &[SettingError]) {
+    for error in errors {
+        log::error!("{error}; it is left out");
+    }
+}

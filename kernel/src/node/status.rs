@@ -1,0 +1,44 @@
+//! One line a minute on the console: that the node lives, and how it fares.
+//!
+//! Knows what is worth a line. Must not know how the figures come about.
+
+use super::Part;
+use super::serve::Service;
+use crate::executor::timers::sleep_until;
+use crate::memory::heap;
+use crate::time;
+use alloc::rc::Rc;
+use core::time::Duration;
+use storage::store::Store;
+
+/// Prints for good, every so many seconds.
+pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<Service<B>>>, every: u32) {
+    loop {
+        sleep_until(time::now().plus(Duration::from_secs(every.into()))).await;
+        let memory = heap::status();
+        let heap = memory.small_used + memory.large_used;
+        let connections = service.as_ref().map_or(0, |service| service.connections.open());
+        match &store {
+            Some(store) => {
+                let status = store.status();
+                let held = status.cache_bytes + status.read_ahead_bytes + status.dirty_bytes;
+                let used: u64 = status.arenas.iter().map(|arena| arena.current.used).sum();
+                let size: u64 = status.arenas.iter().map(|arena| arena.size).sum();
+                log::info!(
+                    "status: up={}s connections={connections} blocks={} used={} of={} reads={} writes={} damage={} \
+                     heap={} caches={held} free={}",
+                    time::now().micros / 1_000_000,
+                    status.index_entries,
+                    used,
+                    size,
+                    status.reads,
+                    status.writes,
+                    status.damage_count,
+                    heap.saturating_sub(held),
+                    memory.free,
+                );
+            }
+            None => log::info!("status: no store, heap={heap} free={}", memory.free),
+        }
+    }
+}
