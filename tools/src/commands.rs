@@ -2,11 +2,23 @@
 
 use std::process::ExitCode;
 
+pub mod ping;
+pub mod read;
 pub mod score;
+pub mod sync;
+pub mod write;
 
 /// What `granary` can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Ask a venti server whether it is there.
+    Ping(ping::Args),
+    /// Read one block from a venti server.
+    Read(read::Args),
+    /// Write one block to a venti server.
+    Write(write::Args),
+    /// Make durable what was written to a venti server.
+    Sync(sync::Args),
     /// Print the score of a lump, without any server.
     Score(score::Args),
 }
@@ -18,6 +30,10 @@ impl Command {
     /// Whatever stood in the way, in words for the person who typed the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Command::Ping(args) => ping::run(args),
+            Command::Read(args) => read::run(args),
+            Command::Write(args) => write::run(args),
+            Command::Sync(args) => sync::run(args),
             Command::Score(args) => score::run(args),
         }
     }

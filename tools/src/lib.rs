@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`commands`] | one module per verb: its arguments, its work, what it prints | other verbs |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
+//! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
 //! | [`outcome`] | the exit codes, `--json` | why |
 //!
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 pub mod commands;
 pub mod dial;
+pub mod host;
 pub mod outcome;
 pub mod progress;
 
