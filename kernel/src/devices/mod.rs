@@ -125,7 +125,8 @@ fn signals(function: &mut Function, transport: &mut PciTransport, both: bool) ->
 
 async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Result<Rc<Disk>, StartError> {
     let (signal, _) = signals(function, &mut transport, false);
-    let disk = VirtioBlock::open::<KernelHal>(transport)?;
+    let disk =
+        VirtioBlock::open::<KernelHal>(transport, alloc::format!("virtio disk at pci {}", function.place))?;
     let serial = {
         let asked = pin!(disk.serial());
         let served = pin!(serve_disk(&disk, &signal));

@@ -51,11 +51,11 @@ pub struct VirtioBlock<T: Transport> {
 }
 
 impl<T: Transport> VirtioBlock<T> {
-    /// Starts the device.
-    pub fn open<H: Hal + 'static>(mut transport: T) -> Result<VirtioBlock<T>, Problem> {
+    /// Starts the device, which the log calls `name`.
+    pub fn open<H: Hal + 'static>(mut transport: T, name: String) -> Result<VirtioBlock<T>, Problem> {
         let features = negotiate(&mut transport, geometry::WANTED)?;
         let geometry = Geometry::read(&transport, features)?;
-        let mut queue = Queue::open::<H>(transport, features)?;
+        let mut queue = Queue::open::<H>(transport, features, name)?;
         begin(queue.transport())?;
         Ok(VirtioBlock { geometry, queue: RefCell::new(queue), turn: Mutex::new(()), room: Event::new() })
     }

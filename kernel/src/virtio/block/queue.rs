@@ -6,10 +6,12 @@
 //! A request is in two tables: the ring's, with its memory, while the device has it; and `waiting`, from the
 //! moment it is submitted until its asker has seen the answer or has gone away.
 
+use super::geometry::UNIT;
 use crate::virtio::buffer::DmaBuffer;
 use crate::virtio::ring::{Chain, LARGEST, Parts, Ring};
 use crate::virtio::{Problem, feature, reset};
 use alloc::rc::Rc;
+use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
@@ -126,6 +128,8 @@ enum Health {
 
 /// The request queue of one disk.
 pub(super) struct Queue<T: Transport> {
+    /// What the log calls the disk.
+    name: String,
     transport: T,
     /// Kept for ever if the device cannot be stopped: better a leak than a device that writes to memory of
     /// others.
@@ -139,10 +143,15 @@ pub(super) struct Queue<T: Transport> {
 }
 
 impl<T: Transport> Queue<T> {
-    pub(super) fn open<H: Hal + 'static>(mut transport: T, features: u64) -> Result<Queue<T>, Problem> {
+    pub(super) fn open<H: Hal + 'static>(
+        mut transport: T,
+        features: u64,
+        name: String,
+    ) -> Result<Queue<T>, Problem> {
         let indirect = features & feature::INDIRECT_DESC != 0;
         let ring = ManuallyDrop::new(Ring::open::<H, T>(&mut transport, REQUEST_QUEUE, LARGEST, indirect)?);
         Ok(Queue {
+            name,
             transport,
             ring,
             spare: Vec::new(),
@@ -216,7 +225,7 @@ impl<T: Transport> Queue<T> {
             }
         }
         if self.health == Health::Silent && self.ring.in_flight() == 0 {
-            log::warn!("virtio disk: it answers again");
+            log::warn!("{}: it answers again", self.name);
             self.health = Health::Good;
         }
     }
@@ -230,7 +239,8 @@ impl<T: Transport> Queue<T> {
         if self.health == Health::Good && self.ring.pending().any(overdue) {
             let count = self.ring.in_flight();
             log::error!(
-                "virtio disk: no answer to {count} requests for long; refusing further ones until it answers"
+                "{}: no answer to {count} requests for long; it is gone until they are answered",
+                self.name
             );
             self.health = Health::Silent;
             self.desert_all();
@@ -239,10 +249,10 @@ impl<T: Transport> Queue<T> {
 
     /// The device cannot be believed any more: stop it, and tell all who wait.
     fn give_up(&mut self, problem: Problem) {
-        log::error!("virtio disk {problem}; the disk is not used any more");
+        log::error!("{} {problem}; it is not used any more", self.name);
         self.health = Health::Broken;
         if reset(&mut self.transport).is_err() {
-            log::error!("virtio disk does not reset either; its memory is never used again");
+            log::error!("{} does not reset either; its memory is never used again", self.name);
         }
         self.desert_all();
     }
@@ -284,17 +294,16 @@ impl<T: Transport> Queue<T> {
         let count = self.errors.get() + 1;
         self.errors.set(count);
         if count.is_power_of_two() {
-            let what = match data {
+            let (what, unit, len) = match data {
                 Data::Read { unit, range, .. } => ("reading", *unit, range.len()),
                 Data::Write { unit, source } => ("writing", *unit, source.len()),
                 Data::Serial { .. } => ("asking for the serial number", 0, 0),
                 Data::Flush => ("flushing", 0, 0),
             };
+            let name = &self.name;
             log::warn!(
-                "virtio disk: {} {} bytes at 512-byte sector {} failed; errors: {count}",
-                what.0,
-                what.2,
-                what.1
+                "{name}: {what} {len} bytes at byte {} failed; errors: {count}",
+                unit * u64::from(UNIT)
             );
         }
     }

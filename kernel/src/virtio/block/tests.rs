@@ -1,3 +1,5 @@
+//! A disk against a device in memory that answers truly, wrongly, late or never.
+
 use super::geometry::UNIT;
 use super::*;
 use crate::virtio::fake::{FakeDevice, FakeHal, Visible};
@@ -25,7 +27,7 @@ fn config(units: u64, segment: u32, sector: u32) -> Vec<u8> {
 
 fn disk(features: u64, config: &[u8], queue: u32) -> (FakeDevice, Disk) {
     let device = FakeDevice::new(features, config, queue);
-    let disk = Disk::open::<FakeHal>(device.clone()).unwrap();
+    let disk = Disk::open::<FakeHal>(device.clone(), String::new()).unwrap();
     (device, disk)
 }
 
@@ -326,7 +328,7 @@ fn the_serial_number_is_text_or_nothing() {
 #[test]
 fn senseless_devices_are_refused() {
     let open = |features, config: &[u8], queue| {
-        Disk::open::<FakeHal>(FakeDevice::new(features, config, queue)).err()
+        Disk::open::<FakeHal>(FakeDevice::new(features, config, queue), String::new()).err()
     };
     let capacity = &config(1000, 100, 1000)[..];
     assert!(matches!(
@@ -339,5 +341,5 @@ fn senseless_devices_are_refused() {
     assert_eq!(open(0, capacity, 2), Some(Problem::QueueTooSmall { queue: 0, size: 2 }));
     let legacy = FakeDevice::new(0, capacity, 64);
     legacy.0.borrow_mut().features = 0;
-    assert_eq!(Disk::open::<FakeHal>(legacy).err(), Some(Problem::Legacy));
+    assert_eq!(Disk::open::<FakeHal>(legacy, String::new()).err(), Some(Problem::Legacy));
 }

@@ -194,8 +194,11 @@ impl<T: Transport> VirtioNetwork<T> {
         free
     }
 
+    /// Whether another turn can get something done. While there is no place to send from, nothing can be received
+    /// either, as an answer may be due at once.
     fn has_news(&self) -> bool {
-        !self.broken && (self.receiver.side.has_answers() || self.starving && self.sender.side.has_answers())
+        let side = if self.starving { &self.sender.side } else { &self.receiver.side };
+        !self.broken && side.has_answers()
     }
 }
 
@@ -226,7 +229,11 @@ impl<T: Transport> Device for VirtioNetwork<T> {
         if !self.can_send() {
             return None;
         }
-        let frame = self.next_frame()?;
+        let Some(frame) = self.next_frame() else {
+            // The turn's incoming half is over.
+            self.tell();
+            return None;
+        };
         Some((self.receiver.token(frame), self.sender.token()))
     }
 
@@ -252,7 +259,7 @@ impl<T: Transport> Nic for VirtioNetwork<T> {
     async fn ready(&mut self) {
         self.tell();
         while !self.has_news() {
-            self.receiver.side.set_interrupts(!self.broken);
+            self.receiver.side.set_interrupts(!self.starving && !self.broken);
             self.sender.side.set_interrupts(self.starving && !self.broken);
             // What came before the switch will not interrupt.
             if self.has_news() {

@@ -1,3 +1,5 @@
+//! A card against a device in memory.
+
 use super::*;
 use crate::virtio::fake::{FakeDevice, FakeHal, Visible};
 use core::future::Future;
@@ -89,8 +91,9 @@ fn frames_leave_behind_an_empty_header_and_wait_for_a_place() {
     let (device, mut card) = card(0, &config(0, 0));
     (0..16).for_each(|number| assert!(send(&mut card, &[number; 100])));
     assert!(!send(&mut card, &[0; 100]));
+    arrive(&device, &device.next(RECEIVE).unwrap(), &[1; 60]);
     assert!(receive(&mut card).is_none());
-    assert!(!ready(&mut card));
+    assert!(!ready(&mut card), "a turn could do nothing");
     let frames = device.all(SEND);
     assert_eq!(frames.len(), 16);
     assert_eq!(frames[3].readable, [&[0; 12][..], &[3; 100]].concat());
