@@ -6,6 +6,8 @@ pub mod ping;
 pub mod read;
 pub mod score;
 pub mod sync;
+pub mod unvac;
+pub mod vac;
 pub mod write;
 
 /// What `granary` can do.
@@ -21,6 +23,10 @@ pub enum Command {
     Sync(sync::Args),
     /// Print the score of a lump, without any server.
     Score(score::Args),
+    /// Restore a tree of files from a venti server.
+    Unvac(unvac::Args),
+    /// Save a tree of files on a venti server.
+    Vac(vac::Args),
 }
 
 impl Command {
@@ -35,6 +41,8 @@ impl Command {
             Command::Write(args) => write::run(args),
             Command::Sync(args) => sync::run(args),
             Command::Score(args) => score::run(args),
+            Command::Unvac(args) => unvac::run(args),
+            Command::Vac(args) => vac::run(args),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`commands`] | one module per verb: its arguments, its work, what it prints | other verbs |
+//! | [`archive`] | host files ↔ archives | command lines |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
 //! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
@@ -16,6 +17,7 @@
 use clap::{ArgAction, Parser};
 use std::process::ExitCode;
 
+pub mod archive;
 pub mod commands;
 pub mod dial;
 pub mod host;

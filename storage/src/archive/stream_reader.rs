@@ -48,6 +48,7 @@ pub struct StreamReader {
     shape: Shape,
     nodes: VecDeque<Node>,
     last_id: u64,
+    only_scores: bool,
 }
 
 /// A part of the stream, in order.
@@ -67,16 +68,21 @@ impl StreamReader {
         if entry.size > 0 {
             nodes.push_back(Node::of(entry.score, shape.depth, entry.size));
         }
-        StreamReader { shape, nodes, last_id: 0 }
+        StreamReader { shape, nodes, last_id: 0, only_scores: false }
+    }
+
+    /// A reader of the scores of the entry's leaves, without the leaves: for [`StreamReader::next_score`] alone.
+    pub fn of_scores(entry: &Entry) -> StreamReader {
+        StreamReader { only_scores: true, ..StreamReader::new(entry) }
     }
 
     /// The next block to fetch among the first `window` parts of what is not read yet; `None` if none of them needs
     /// one that was not given out before.
     pub fn want(&mut self, window: usize) -> Option<Want> {
         let id = self.last_id + 1;
-        let shape = self.shape;
+        let (shape, lowest) = (self.shape, u8::from(self.only_scores));
         let wanted = self.nodes.iter_mut().take(window).find_map(|node| match node {
-            Node::Block { score, depth, id: asked @ 0, .. } => {
+            Node::Block { score, depth, id: asked @ 0, .. } if *depth >= lowest => {
                 *asked = id;
                 let size = if *depth == 0 { shape.leaf_size } else { shape.pointer_size };
                 let block_type = shape.type_at(*depth);
@@ -132,6 +138,19 @@ impl StreamReader {
             Node::Ready(piece) => Some(piece),
             block => {
                 self.nodes.push_front(block);
+                None
+            }
+        }
+    }
+
+    /// The score of the next leaf, or [`Score::ZERO`] for several of zeros, with the bytes that it stands for; of a
+    /// reader made by [`StreamReader::of_scores`].
+    pub fn next_score(&mut self) -> Option<(Score, u64)> {
+        match self.nodes.pop_front()? {
+            Node::Block { score, depth: 0, len, .. } => Some((score, len)),
+            Node::Ready(Piece::Hole { len }) => Some((Score::ZERO, len)),
+            other => {
+                self.nodes.push_front(other);
                 None
             }
         }
@@ -231,6 +250,27 @@ mod tests {
         assert_eq!(reader.want(100), None);
         assert_eq!(reader.next_piece(), Some(Piece::Hole { len: (1 << 48) - 1 }));
         assert!(reader.is_finished());
+    }
+
+    #[test]
+    fn the_scores_of_leaves_come_without_the_leaves() {
+        let content: Vec<u8> = (0..9000_u32).map(|at| (at / 256) as u8).collect();
+        let (entry, blocks) = write(&content);
+        let mut reader = StreamReader::of_scores(&entry);
+        let mut scores = Vec::new();
+        while !reader.is_finished() {
+            if let Some(want) = reader.want(4) {
+                let block =
+                    blocks.iter().find(|b| b.score == want.score && b.block_type == want.block_type).unwrap();
+                assert_ne!(block.block_type, BlockType::DATA);
+                reader.supply(want.id, block.data.clone());
+            }
+            scores.extend(core::iter::from_fn(|| reader.next_score()));
+        }
+        let leaves: Vec<_> = content.chunks(256).collect();
+        assert_eq!(scores.len(), leaves.len());
+        assert_eq!(scores[1], (Score::of(leaves[1]), 256));
+        assert_eq!(scores[0], (Score::ZERO, 256));
     }
 
     #[test]

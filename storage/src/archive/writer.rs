@@ -105,6 +105,11 @@ impl ArchiveWriter {
         Shape::for_block_size(self.block_size, is_directory)
     }
 
+    /// Whether files are added to the top directory at present.
+    pub fn is_at_top(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Adds a file whose content is `content` to the directory that was begun last.
     ///
     /// # Errors
