@@ -27,6 +27,8 @@ pub(crate) struct Group {
     /// Offset in the partition.
     pub(crate) offset: u64,
     pub(crate) bytes: Bytes,
+    /// Bytes of log; behind them come the end mark and the rest of its sector.
+    pub(crate) log_len: usize,
     /// Written, though perhaps not durable.
     pub(crate) written: bool,
 }
@@ -83,15 +85,15 @@ impl OpenLog {
         bytes.resize((end + END_MARK_LEN as usize).next_multiple_of(self.sector_size), 0);
         let offset = self.start;
         self.start += border as u64;
-        Some(Group { arena, offset, bytes: Bytes::from(bytes), written: false })
+        Some(Group { arena, offset, bytes: Bytes::from(bytes), log_len: end, written: false })
     }
 }
 
 impl Group {
-    /// The bytes from `offset` in the partition to the end of the group, if `offset` is inside.
+    /// The log from `offset` in the partition to the end of the group, if `offset` is inside.
     pub(crate) fn from(&self, offset: u64) -> Option<Bytes> {
         let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
-        (at < self.bytes.len()).then(|| self.bytes.slice(at..))
+        (at < self.log_len).then(|| self.bytes.slice(at..self.log_len))
     }
 }
 
@@ -133,5 +135,7 @@ mod tests {
         let group = log.close(0).unwrap();
         assert_eq!(group.from(8192 + 38).unwrap()[..1000], [2; 1000]);
         assert!(group.from(9 * 8192).is_none());
+        // The end mark is not log: the next clump will stand there.
+        assert!(group.from(8192 + 1038).is_none());
     }
 }

@@ -64,6 +64,8 @@ struct State {
     live: Image,
     durable: Image,
     unflushed: Vec<Unflushed>,
+    /// The write that each durable sector comes from: earlier ones cannot come back.
+    settled: BTreeMap<u64, u64>,
     counts: Counts,
     faults: Vec<(Request, u64, Fault)>,
     unreadable: BTreeSet<u64>,
@@ -95,6 +97,7 @@ impl SimDisk {
             live: image.clone(),
             durable: image,
             unflushed: Vec::new(),
+            settled: BTreeMap::new(),
             counts: Counts::default(),
             faults: Vec::new(),
             unreadable: BTreeSet::new(),
@@ -194,6 +197,9 @@ impl SimDisk {
             };
             if whole_kept {
                 for (at, sector) in (write.first..).zip(0..write.data.len() / size) {
+                    if state.settled.get(&at).is_some_and(|settled| *settled > write.id) {
+                        continue;
+                    }
                     let data = write.data.slice(sector * size..(sector + 1) * size);
                     versions.entry(at).or_default().push(data);
                 }
@@ -293,7 +299,7 @@ impl SimDisk {
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
         let size = u64::from(state.live.sector_size());
-        let durable = &mut state.durable;
+        let (durable, settled) = (&mut state.durable, &mut state.settled);
         state.unflushed.retain(|write| {
             let fate = if honest { 0 } else { self.rng.below(3) };
             if !writes.contains(&write.id) || fate == 2 {
@@ -301,6 +307,8 @@ impl SimDisk {
             }
             if fate == 0 {
                 durable.put(write.first * size, &write.data);
+                let sectors = write.first..write.first + write.data.len() as u64 / size;
+                settled.extend(sectors.map(|sector| (sector, write.id)));
             }
             false
         });

@@ -43,13 +43,15 @@ pub(crate) async fn open<D: BlockDevice>(
     let clumps: u64 = arenas.iter().map(|arena| u64::from(arena.durable.clumps)).sum();
     let room: u64 = arenas.iter().map(|arena| arena.geometry.size()).sum();
     let mut index = MemoryIndex::new(limit, clumps.max(room / LUMP_LEN_GUESS));
+    let mut search_fresh = true;
     for arena in &mut arenas {
         let part = &parts.arenas[arena.partition];
         let found = fill::fill(&part.device, arena, &mut index, &mut report).await;
         found.map_err(|error| device_failed(&part.name, error))?;
         if !arena.current.sealed {
-            let scanned = scan::scan(&part.device, arena, now, &settings, &mut index, &mut report).await;
-            scanned.map_err(|error| device_failed(&part.name, error))?;
+            let scanned =
+                scan::scan(&part.device, arena, now, &settings, &mut index, &mut report, &mut search_fresh);
+            scanned.await.map_err(|error| device_failed(&part.name, error))?;
         }
     }
     index.finish_filling();

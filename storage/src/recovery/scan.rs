@@ -45,8 +45,10 @@ pub(super) async fn scan<D: BlockDevice>(
     settings: &StoreSettings,
     index: &mut MemoryIndex,
     report: &mut OpenReport,
+    search_fresh: &mut bool,
 ) -> Result<(), DeviceError> {
-    let mut found = look(device, arena, report).await?;
+    let mut found = look(device, arena, *search_fresh, report).await?;
+    *search_fresh &= arena.current.clumps > 0 || !found.clumps.is_empty();
     let mut fillers = Vec::new();
     for (offset, len) in found.holes.clone() {
         let cause = DamageCause::Hole { len };
@@ -87,6 +89,7 @@ pub(super) async fn scan<D: BlockDevice>(
 async fn look<D: BlockDevice>(
     device: &D,
     arena: &Arena,
+    search_fresh: bool,
     report: &mut OpenReport,
 ) -> Result<Found, DeviceError> {
     let geometry = arena.geometry;
@@ -105,8 +108,8 @@ async fn look<D: BlockDevice>(
             Ok(_) => DamageCause::BeyondEnd,
             Err(cause) => cause,
         };
-        // A fresh arena is not searched: a store may have thousands.
-        if clumps == 1 && !arena.tail_damaged {
+        // A store may have thousands of fresh arenas: only the first of them is searched.
+        if clumps == 1 && !search_fresh && !arena.tail_damaged {
             return Ok(found);
         }
         let until = limit.min(found.end + LOOK_AHEAD);
