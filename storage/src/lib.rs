@@ -10,6 +10,7 @@
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //! | `arena` | one append-only log of clumps, its directory and counters, in memory | where a score lives, other arenas |
+//! | `disk_index` | index sections and bloom filter: entries go in, in ordered passes | which entries are missing |
 //! | [`memory_index`] | score → candidate addresses, eight bytes a block | clumps, disks |
 //! | [`lump_cache`] | recent lumps by score and type | addresses |
 //! | [`recovery`] | open a store after whatever happened to it | serving |
@@ -37,6 +38,7 @@ mod arena;
 pub mod block_type;
 pub mod device;
 pub mod disk;
+mod disk_index;
 pub mod fat;
 pub mod format;
 pub mod lump_cache;

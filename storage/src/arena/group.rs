@@ -4,6 +4,7 @@
 
 use crate::format::clump::CLUMP_HEADER_LEN;
 use crate::format::geometry::END_MARK_LEN;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -95,6 +96,27 @@ impl Group {
         let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
         (at < self.log_len).then(|| self.bytes.slice(at..self.log_len))
     }
+
+    /// The same log bytes in one group an arena, as far as they are connected; all of it is to be written again.
+    pub(crate) fn merged(groups: VecDeque<Group>) -> VecDeque<Group> {
+        let mut merged: VecDeque<Group> = VecDeque::new();
+        for group in groups {
+            let before = merged.iter_mut().rev().find(|before| before.arena == group.arena);
+            match before.and_then(|before| Some((group.offset.checked_sub(before.offset)? as usize, before)))
+            {
+                Some((at, before)) if at <= before.log_len => {
+                    let mut bytes = Vec::with_capacity(at + group.bytes.len());
+                    bytes.extend_from_slice(&before.bytes[..at]);
+                    bytes.extend_from_slice(&group.bytes);
+                    before.bytes = Bytes::from(bytes);
+                    before.log_len = at + group.log_len;
+                    before.written = false;
+                }
+                _ => merged.push_back(Group { written: false, ..group }),
+            }
+        }
+        merged
+    }
 }
 
 #[cfg(test)]
@@ -137,5 +159,23 @@ mod tests {
         assert!(group.from(9 * 8192).is_none());
         // The end mark is not log: the next clump will stand there.
         assert!(group.from(8192 + 1038).is_none());
+    }
+
+    #[test]
+    fn groups_that_follow_one_another_merge_into_what_the_disk_must_hold() {
+        let mut log = OpenLog::new(8192, &[], 512);
+        let mut groups = VecDeque::new();
+        let mut expected = Vec::new();
+        for (number, len) in [(1, 600), (2, 10), (3, 512 - 38), (4, 2000)] {
+            log.append(&[number; 38], &alloc::vec![number; len]);
+            expected.resize(expected.len() + 38 + len, number);
+            groups.extend(log.close(0));
+            groups.extend(OpenLog::new(9 << 20, &[9], 512).close(1));
+        }
+        let merged = Group::merged(groups);
+        assert_eq!(merged.len(), 1);
+        assert_eq!((merged[0].offset, merged[0].log_len), (8192, expected.len()));
+        assert_eq!(merged[0].bytes[..expected.len()], expected);
+        assert!(merged[0].bytes.len().is_multiple_of(512));
     }
 }

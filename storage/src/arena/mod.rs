@@ -50,6 +50,10 @@ pub(crate) struct Arena {
     pub(crate) tail_damaged: bool,
     /// Takes no more clumps, because they could overwrite data.
     pub(crate) frozen: bool,
+    /// Entries of it found no room in the index; until the next start it is not tried again.
+    pub(crate) index_stuck: bool,
+    /// It could not be read through to be summed; until the next start it is not tried again.
+    pub(crate) seal_failed: bool,
     /// Present once the arena can take clumps.
     pub(crate) appender: Option<Appender>,
 }
@@ -76,7 +80,20 @@ pub(crate) struct DirectoryRun {
     pub(crate) records: usize,
 }
 
+/// What reading an arena's log takes, apart from how far it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Log {
+    pub(crate) name: Name,
+    pub(crate) geometry: ArenaGeometry,
+    pub(crate) clump_magic: u32,
+}
+
 impl Arena {
+    /// What reading its log takes.
+    pub(crate) fn log(&self) -> Log {
+        Log { name: self.name, geometry: self.geometry, clump_magic: self.clump_magic }
+    }
+
     /// Whether anything of it is not durable.
     pub(crate) fn is_dirty(&self) -> bool {
         self.tail_dirty

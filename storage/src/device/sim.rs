@@ -306,9 +306,14 @@ impl SimDisk {
                 return true;
             }
             if fate == 0 {
-                durable.put(write.first * size, &write.data);
-                let sectors = write.first..write.first + write.data.len() as u64 / size;
-                settled.extend(sectors.map(|sector| (sector, write.id)));
+                for (sector, data) in (write.first..).zip(write.data.chunks(size as usize)) {
+                    // What came later to a sector and is durable stays.
+                    let newest = settled.entry(sector).or_insert(0);
+                    if *newest <= write.id {
+                        *newest = write.id;
+                        durable.put(sector * size, data);
+                    }
+                }
             }
             false
         });

@@ -3,9 +3,10 @@
 
 use super::read_appender;
 use super::report::OpenReport;
-use crate::arena::Arena;
 use crate::arena::walk::LogCursor;
+use crate::arena::{Arena, Log};
 use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::format::arena_tail::Counters;
 use crate::format::clump::{CLUMP_HEADER_LEN, ClumpError};
 use crate::format::directory::{DirectoryRecord, RECORD_LEN, RecordError};
 use crate::format::geometry::ArenaGeometry;
@@ -18,7 +19,7 @@ use alloc::vec::Vec;
 const CHUNK: u32 = 1 << 20;
 
 /// A clump and its offset in the log.
-type Placed = (u64, DirectoryRecord);
+pub(crate) type Placed = (u64, DirectoryRecord);
 
 /// Puts every clump that the tail of `arena` counts into `index`.
 pub(super) async fn fill<D: BlockDevice>(
@@ -27,14 +28,15 @@ pub(super) async fn fill<D: BlockDevice>(
     index: &mut MemoryIndex,
     report: &mut OpenReport,
 ) -> Result<(), DeviceError> {
-    let clumps = match from_directory(device, arena).await {
+    let (log, counters) = (arena.log(), arena.durable);
+    let clumps = match from_directory(device, &log, Counters::default(), counters).await {
         Ok(clumps) => clumps,
         Err(Unusable::Device(DeviceError::Gone)) => return Err(DeviceError::Gone),
         Err(unusable) => {
             let record = if let Unusable::Record(number) = unusable { number } else { 0 };
             let cause = DamageCause::Directory;
             report.damage.push(Damage { arena: arena.name, offset: u64::from(record), cause });
-            let clumps = from_log(device, arena, report).await?;
+            let clumps = from_log(device, &log, counters.used, &mut report.damage).await?;
             rebuild_directory(device, arena, &clumps, report).await?;
             clumps
         }
@@ -43,6 +45,24 @@ pub(super) async fn fill<D: BlockDevice>(
         index.insert(&record.score, record.block_type, arena.address + offset);
     }
     Ok(())
+}
+
+/// The clumps of a log that `to` counts and `from` does not, by the directory, or else by the log itself.
+pub(crate) async fn clumps_between<D: BlockDevice>(
+    device: &D,
+    log: &Log,
+    from: Counters,
+    to: Counters,
+) -> Result<Vec<Placed>, DeviceError> {
+    match from_directory(device, log, from, to).await {
+        Ok(clumps) => Ok(clumps),
+        Err(Unusable::Device(DeviceError::Gone)) => Err(DeviceError::Gone),
+        Err(_) => {
+            let mut clumps = from_log(device, log, to.used, &mut Vec::new()).await?;
+            clumps.retain(|(offset, _)| *offset >= from.used);
+            Ok(clumps)
+        }
+    }
 }
 
 /// Why a directory is not believed.
@@ -54,11 +74,15 @@ enum Unusable {
 }
 
 /// The clumps as the directory has them, if they add up to what the tail counts.
-async fn from_directory<D: BlockDevice>(device: &D, arena: &Arena) -> Result<Vec<Placed>, Unusable> {
-    let counters = arena.durable;
-    let mut clumps = Vec::with_capacity(counters.clumps as usize);
-    let mut offset = 0;
-    read_records(device, &arena.geometry, 0..counters.clumps, |number, bytes| {
+async fn from_directory<D: BlockDevice>(
+    device: &D,
+    log: &Log,
+    from: Counters,
+    to: Counters,
+) -> Result<Vec<Placed>, Unusable> {
+    let mut clumps = Vec::with_capacity(to.clumps.saturating_sub(from.clumps) as usize);
+    let mut offset = from.used;
+    read_records(device, &log.geometry, from.clumps..to.clumps, |number, bytes| {
         match DirectoryRecord::parse(bytes) {
             Ok(record) => {
                 clumps.push((offset, record));
@@ -74,7 +98,7 @@ async fn from_directory<D: BlockDevice>(device: &D, arena: &Arena) -> Result<Vec
         }
     })
     .await?;
-    if offset == counters.used { Ok(clumps) } else { Err(Unusable::Record(counters.clumps)) }
+    if offset == to.used { Ok(clumps) } else { Err(Unusable::Record(to.clumps)) }
 }
 
 /// Reads these records in order, in large pieces. Blocks of the directory lie one below the other.
@@ -107,11 +131,11 @@ async fn read_records<D: BlockDevice>(
 /// The clumps as their headers have them. What does not parse is reported and passed by.
 async fn from_log<D: BlockDevice>(
     device: &D,
-    arena: &Arena,
-    report: &mut OpenReport,
+    log: &Log,
+    used: u64,
+    damage: &mut Vec<Damage>,
 ) -> Result<Vec<Placed>, DeviceError> {
-    let used = arena.durable.used;
-    let mut cursor = LogCursor::new(device, arena.geometry, arena.clump_magic, used);
+    let mut cursor = LogCursor::new(device, log.geometry, log.clump_magic, used);
     let mut clumps: Vec<Placed> = Vec::new();
     let mut offset = 0;
     while offset < used {
@@ -123,7 +147,7 @@ async fn from_log<D: BlockDevice>(
             }
             Err(cause) => cause,
         };
-        report.damage.push(Damage { arena: arena.name, offset, cause });
+        damage.push(Damage { arena: log.name, offset, cause });
         // A clump that venti gave up still says where the next one is.
         if let DamageCause::Header(
             ClumpError::MarkedCorrupt { stored_len } | ClumpError::IllegalType { stored_len, .. },

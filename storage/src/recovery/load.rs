@@ -13,26 +13,27 @@ use crate::format::prelude::{HEADER_LEN, PRELUDE_LEN};
 use crate::format::range_map::{NamedRange, RangeMap};
 use crate::format::{Fault, Name};
 use crate::score::Score;
-use crate::store::{Damage, DamageCause, OpenError, PartitionFault, StorePart, StoreParts};
+use crate::store::{Damage, DamageCause, OpenError, PartitionFault, StorePart};
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// The arenas of all partitions, in the order of their addresses.
 pub(super) async fn load<D: BlockDevice>(
-    parts: &StoreParts<D>,
+    parts: &[StorePart<D>],
+    map: Option<&RangeMap>,
     report: &mut OpenReport,
 ) -> Result<Vec<Arena>, OpenError> {
-    if parts.arenas.is_empty() {
+    if parts.is_empty() {
         return Err(OpenError::NoArenas);
     }
     let mut arenas = Vec::new();
-    for (number, part) in parts.arenas.iter().enumerate() {
+    for (number, part) in parts.iter().enumerate() {
         load_partition(number, part, &mut arenas, report).await?;
     }
     check_names(&arenas, parts)?;
-    match super::index_map::read(&parts.index_sections).await? {
-        Some(map) => place_by_map(arenas, &map, parts, report),
+    match map {
+        Some(map) => place_by_map(arenas, map, parts, report),
         None => {
             let mut address = ADDRESS_BASE;
             for arena in &mut arenas {
@@ -48,7 +49,7 @@ pub(super) async fn load<D: BlockDevice>(
 fn place_by_map<D>(
     arenas: Vec<Arena>,
     map: &RangeMap,
-    parts: &StoreParts<D>,
+    parts: &[StorePart<D>],
     report: &mut OpenReport,
 ) -> Result<Vec<Arena>, OpenError> {
     let mut by_name: BTreeMap<Name, Arena> = arenas.into_iter().map(|arena| (arena.name, arena)).collect();
@@ -57,11 +58,8 @@ fn place_by_map<D>(
         let mut arena = by_name.remove(&range.name).ok_or(OpenError::MissingArena { arena: range.name })?;
         let size = arena.geometry.size();
         if range.len() != size {
-            return Err(OpenError::Arena {
-                partition: parts.arenas[arena.partition].name.as_str().into(),
-                arena: range.name,
-                reason: PartitionFault::OtherSize { mapped: range.len(), size },
-            });
+            let reason = PartitionFault::OtherSize { mapped: range.len(), size };
+            return Err(OpenError::arena(&parts[arena.partition].name, range.name, reason));
         }
         arena.address = range.start;
         placed.push(arena);
@@ -70,9 +68,9 @@ fn place_by_map<D>(
     Ok(placed)
 }
 
-fn check_names<D>(arenas: &[Arena], parts: &StoreParts<D>) -> Result<(), OpenError> {
+fn check_names<D>(arenas: &[Arena], parts: &[StorePart<D>]) -> Result<(), OpenError> {
     let mut seen: BTreeMap<Name, usize> = BTreeMap::new();
-    let name_of = |partition: usize| -> Rc<str> { parts.arenas[partition].name.as_str().into() };
+    let name_of = |partition: usize| -> Rc<str> { parts[partition].name.as_str().into() };
     for arena in arenas {
         if let Some(first) = seen.insert(arena.name, arena.partition) {
             let (first, second) = (name_of(first), name_of(arena.partition));
@@ -88,16 +86,11 @@ async fn load_partition<D: BlockDevice>(
     arenas: &mut Vec<Arena>,
     report: &mut OpenReport,
 ) -> Result<(), OpenError> {
-    let (header, map) = read_map(part)
-        .await
-        .map_err(|reason| OpenError::Partition { partition: part.name.as_str().into(), reason })?;
+    let read = read_map(part).await;
+    let (header, map) = read.map_err(|reason| OpenError::partition(&part.name, reason))?;
     for range in map.ranges() {
         let arena = load_arena(number, &part.device, header.block_size, range, report).await;
-        arenas.push(arena.map_err(|reason| OpenError::Arena {
-            partition: part.name.as_str().into(),
-            arena: range.name,
-            reason,
-        })?);
+        arenas.push(arena.map_err(|reason| OpenError::arena(&part.name, range.name, reason))?);
     }
     Ok(())
 }
@@ -168,6 +161,8 @@ async fn load_arena<D: BlockDevice>(
         tail_dirty: false,
         tail_damaged,
         frozen: false,
+        index_stuck: false,
+        seal_failed: false,
         appender: None,
     })
 }

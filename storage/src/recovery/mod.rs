@@ -4,19 +4,20 @@
 //! | module | what |
 //! |---|---|
 //! | `load` | partitions and arenas: maps, heads, tails |
-//! | `index_map` | which address each arena has in the index |
+//! | `disk_index` | index sections and bloom filter: which address each arena has |
 //! | `fill` | the clumps that a tail counts, from the directory, or from the log where the directory is damaged |
 //! | `scan` | clumps behind those that the tail counts, and what to do about holes |
 //! | `report` | what was found |
 //!
 //! Nothing is written before everything has been understood. Must not know how a store serves.
 
+mod disk_index;
 mod fill;
-mod index_map;
 mod load;
 mod report;
 mod scan;
 
+pub(crate) use fill::clumps_between;
 pub use report::{ArenaReport, OpenReport};
 
 use crate::Timestamp;
@@ -38,31 +39,37 @@ pub(crate) async fn open<D: BlockDevice>(
     now: Timestamp,
 ) -> Result<(Core<D>, OpenReport), OpenError> {
     let mut report = OpenReport::default();
-    let mut arenas = load::load(&parts, &mut report).await?;
+    let index = disk_index::read(parts.index_sections, parts.bloom, &mut report).await?;
+    let map = index.as_ref().map(|index| &index.arenas);
+    let mut arenas = load::load(&parts.arenas, map, &mut report).await?;
     let limit = arenas.last().map_or(0, |arena| arena.address + arena.geometry.size());
     let clumps: u64 = arenas.iter().map(|arena| u64::from(arena.durable.clumps)).sum();
     let room: u64 = arenas.iter().map(|arena| arena.geometry.size()).sum();
-    let mut index = MemoryIndex::new(limit, clumps.max(room / LUMP_LEN_GUESS));
+    let mut memory_index = MemoryIndex::new(limit, clumps.max(room / LUMP_LEN_GUESS));
     let mut search_fresh = true;
     for arena in &mut arenas {
         let part = &parts.arenas[arena.partition];
-        let found = fill::fill(&part.device, arena, &mut index, &mut report).await;
-        found.map_err(|error| device_failed(&part.name, error))?;
+        let found = fill::fill(&part.device, arena, &mut memory_index, &mut report).await;
+        found.map_err(|error| OpenError::partition(&part.name, error))?;
         if !arena.current.sealed {
-            let scanned =
-                scan::scan(&part.device, arena, now, &settings, &mut index, &mut report, &mut search_fresh);
-            scanned.await.map_err(|error| device_failed(&part.name, error))?;
+            let scanned = scan::scan(
+                &part.device,
+                arena,
+                now,
+                &settings,
+                &mut memory_index,
+                &mut report,
+                &mut search_fresh,
+            );
+            scanned.await.map_err(|error| OpenError::partition(&part.name, error))?;
         }
     }
-    index.finish_filling();
+    memory_index.finish_filling();
     report.arenas_count = arenas.len();
     report.clumps = arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
-    let core = CoreParts { partitions: parts.arenas, arenas, index, damage: report.damage.clone() };
+    let damage = report.damage.clone();
+    let core = CoreParts { partitions: parts.arenas, arenas, index: memory_index, disk_index: index, damage };
     Ok((Core::new(core, settings), report))
-}
-
-fn device_failed(partition: &str, error: DeviceError) -> OpenError {
-    OpenError::Partition { partition: partition.into(), reason: error.into() }
 }
 
 /// Reads what an arena needs in memory to grow behind `used` bytes of log and `records` durable records.

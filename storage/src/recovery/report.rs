@@ -1,7 +1,7 @@
 //! What opening a store found and did.
 
 use crate::format::Name;
-use crate::store::{Damage, StoreError};
+use crate::store::{Damage, PartitionFault, StoreError};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,6 +20,8 @@ pub struct OpenReport {
     pub damage: Vec<Damage>,
     /// Arenas that are in a partition but not in the index's map; they are not served.
     pub unmapped: Vec<Name>,
+    /// The bloom filter cannot be used; it is left as it is.
+    pub bloom_fault: Option<PartitionFault>,
     /// What was found could not be made durable yet; it is tried again with the next sync.
     pub not_durable: Option<StoreError>,
 }

@@ -8,7 +8,7 @@
 
 use super::StoreError;
 use super::core::{Core, State};
-use crate::arena::DirectoryRun;
+use crate::arena::{DirectoryRun, Group};
 use crate::device::{BlockDevice, write_bytes};
 use crate::format::arena_tail::Counters;
 use alloc::boxed::Box;
@@ -237,7 +237,9 @@ impl State {
     }
 
     fn commit_failed(&mut self, plan: &Plan) {
-        self.groups.iter_mut().for_each(|group| group.written = false);
+        // A tail may have become durable although the commit failed. So nothing that it counts may be overwritten with
+        // what was there before, as the end of one group would do to the beginning of the next: they become one.
+        self.groups = Group::merged(core::mem::take(&mut self.groups));
         for planned in &plan.arenas {
             self.arenas[planned.arena].tail_dirty = true;
         }

@@ -6,6 +6,7 @@ use super::{Damage, StoreError};
 use crate::arena::{Arena, Group};
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError};
+use crate::disk_index::DiskIndex;
 use crate::lump_cache::LumpCache;
 use crate::memory_index::MemoryIndex;
 use crate::score::Score;
@@ -24,6 +25,8 @@ const DAMAGE_MAX: usize = 256;
 pub(crate) struct Core<D> {
     pub(crate) partitions: Vec<ArenaPartition<D>>,
     pub(crate) settings: StoreSettings,
+    /// Absent when the store has no index sections.
+    pub(crate) disk_index: Option<DiskIndex<D>>,
     pub(crate) whack: RefCell<whack::Encoder>,
     state: RefCell<State>,
 }
@@ -40,6 +43,7 @@ pub(crate) struct CoreParts<D> {
     pub(crate) partitions: Vec<StorePart<D>>,
     pub(crate) arenas: Vec<Arena>,
     pub(crate) index: MemoryIndex,
+    pub(crate) disk_index: Option<DiskIndex<D>>,
     pub(crate) damage: Vec<Damage>,
 }
 
@@ -107,7 +111,8 @@ impl<D: BlockDevice> Core<D> {
             counts: Counts::default(),
         };
         let whack = RefCell::new(whack::Encoder::new());
-        let core = Core { partitions, settings, whack, state: RefCell::new(state) };
+        let core =
+            Core { partitions, settings, disk_index: parts.disk_index, whack, state: RefCell::new(state) };
         parts.damage.into_iter().for_each(|damage| core.report(damage));
         core
     }

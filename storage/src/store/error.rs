@@ -5,6 +5,7 @@ use crate::device::DeviceError;
 use crate::format::Name;
 use crate::format::clump::ClumpError;
 use crate::score::Score;
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 
 /// Why a request was not done. `Display` is the text that a venti client sees (venti's own, where it has one).
@@ -111,6 +112,8 @@ pub enum DamageCause {
         /// Bytes.
         len: u64,
     },
+    /// A bucket of the index was damaged; it was written anew with the entries at hand. `offset` is its number.
+    BucketDamaged,
     /// A bucket of the index has no room for an entry; the block is found through memory only.
     BucketFull,
 }
@@ -136,6 +139,7 @@ impl core::fmt::Display for Damage {
             DamageCause::Hole { len } => {
                 write!(f, "{arena}: {len} bytes at {offset} in the log are no clump")
             }
+            DamageCause::BucketDamaged => write!(f, "{arena}: index bucket {offset} was damaged, and is new"),
             DamageCause::BucketFull => {
                 write!(f, "{arena}: no room in the index bucket of the clump at {offset}")
             }
@@ -152,7 +156,7 @@ pub enum OpenError {
         /// The partition, as the settings name it.
         partition: Rc<str>,
         /// What is wrong, and what to do.
-        reason: PartitionFault,
+        reason: Box<PartitionFault>,
     },
     /// An arena of the partition cannot be used.
     #[error("{partition}: {arena}: {reason}")]
@@ -162,7 +166,7 @@ pub enum OpenError {
         /// The arena, as the partition's map names it.
         arena: Name,
         /// What is wrong.
-        reason: PartitionFault,
+        reason: Box<PartitionFault>,
     },
     /// Two arenas with one name: the wrong disks are together, or one is a copy of another.
     #[error("{second}: {arena} is also in {first}: is one disk a copy of the other?")]
@@ -183,6 +187,18 @@ pub enum OpenError {
     /// There is nothing to store blocks in.
     #[error("no arena partition is given: name one with `arenas` in the configuration")]
     NoArenas,
+}
+
+impl OpenError {
+    /// A partition that is not what it must be.
+    pub(crate) fn partition(name: &str, reason: impl Into<PartitionFault>) -> OpenError {
+        OpenError::Partition { partition: name.into(), reason: Box::new(reason.into()) }
+    }
+
+    /// An arena that cannot be used.
+    pub(crate) fn arena(partition: &str, arena: Name, reason: PartitionFault) -> OpenError {
+        OpenError::Arena { partition: partition.into(), arena, reason: Box::new(reason) }
+    }
 }
 
 /// What is wrong with a partition or an arena.
@@ -225,4 +241,18 @@ pub enum PartitionFault {
     /// The index sections do not belong together.
     #[error("it does not belong to the index of the first section")]
     OtherIndex,
+    /// The section map does not have the section, or gives it other buckets than its header does.
+    #[error("the index's section map and the section's header disagree about its buckets")]
+    OtherBuckets,
+    /// The sections' buckets are not a whole index.
+    #[error(transparent)]
+    BucketCount(#[from] crate::format::index_config::BadBucketCount),
+    /// The partition is smaller than its header says.
+    #[error("its header says that it has {claimed} bytes, it has {size}: has the disk shrunk?")]
+    Shrunk {
+        /// Bytes by its header.
+        claimed: u64,
+        /// Bytes of the partition.
+        size: u64,
+    },
 }

@@ -7,6 +7,7 @@
 //! | `read`, `windows` | a score's lump: cache, memory, one disk read |
 //! | `write` | a lump's score: hash, compare, append in memory |
 //! | `background` | what becomes of blocks without anyone asking |
+//! | `index_flush` | index sections, filter and seals follow the log |
 //! | `commit` | what was appended becomes durable, in the one order that is safe |
 //!
 //! Must not know the wire, peers, or where time comes from. Opening is [`crate::recovery`]'s part.
@@ -19,6 +20,7 @@ mod background;
 mod commit;
 mod core;
 mod error;
+mod index_flush;
 mod read;
 mod settings;
 mod status;
@@ -40,11 +42,13 @@ use ::core::time::Duration;
 use alloc::rc::Rc;
 use bytes::Bytes;
 use commit::CommitJobs;
+use index_flush::IndexJobs;
 
 /// A venti store on arena partitions. Share it as `Rc<Store<D>>`; every operation may run at the same time as others.
 pub struct Store<D: BlockDevice + 'static> {
     core: Rc<Core<D>>,
     commits: CommitJobs,
+    index: IndexJobs,
 }
 
 impl<D: BlockDevice + 'static> Store<D> {
@@ -60,7 +64,8 @@ impl<D: BlockDevice + 'static> Store<D> {
         now: Timestamp,
     ) -> Result<(Store<D>, OpenReport), OpenError> {
         let (core, mut report) = crate::recovery::open(parts, settings, now).await?;
-        let store = Store { core: Rc::new(core), commits: CommitJobs::default() };
+        let store =
+            Store { core: Rc::new(core), commits: CommitJobs::default(), index: IndexJobs::default() };
         if !settings.read_only {
             report.not_durable = store.sync().await.err();
         }
@@ -102,17 +107,34 @@ impl<D: BlockDevice + 'static> Store<D> {
 
     /// Works for as long as it is polled: writes large groups of log before anyone syncs, and makes blocks durable that
     /// nobody has synced for [`SYNC_AFTER`]. `pause` returns after the time it is given; storage has no clock.
-    pub async fn background(&self, pause: impl AsyncFnMut(Duration)) {
+    pub async fn background(&self, pause: impl AsyncFn(Duration)) {
         background::work(self, pause).await;
     }
 
-    /// What a clean stop does: everything is durable, and the disk as complete as it can be made. The store may be
+    /// Brings index sections and bloom filter up to the durable log, and sums arenas that are full. Our own reads need
+    /// none of it: it is for other ventis that may take over the disks. Clients are served meanwhile.
+    ///
+    /// # Errors
+    /// A disk failed; the rest is tried again next time. Entries for which the index has no room are no error, but
+    /// damage in the status.
+    pub async fn flush_index(&self) -> Result<(), StoreError> {
+        if self.core.settings.read_only {
+            return Ok(());
+        }
+        self.sync().await?;
+        while self.index.pass(&self.core).await? {
+            self.sync().await?;
+        }
+        Ok(())
+    }
+
+    /// What a clean stop does: everything is durable, the index complete, full arenas are sealed. The store may be
     /// used further.
     ///
     /// # Errors
-    /// As for [`Store::sync`].
+    /// As for [`Store::flush_index`]; then what was synced is safe all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.sync().await
+        self.flush_index().await
     }
 
     /// What the store holds and how it fares.

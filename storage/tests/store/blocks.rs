@@ -3,6 +3,7 @@
 use crate::support::{NOW, fresh_arenas, lump, open, parts};
 use bytes::Bytes;
 use futures_util::future::select;
+use std::cell::Cell;
 use std::future::pending;
 use std::pin::pin;
 use std::rc::Rc;
@@ -213,15 +214,16 @@ fn blocks_become_durable_without_a_sync() {
     block_on(async {
         let (store, _) = open(vec![disk.clone()]).await.unwrap();
         let score = store.write(DATA, lump(1, 5000).into(), NOW).await.unwrap();
-        let mut passed = Duration::ZERO;
+        let passed = Cell::new(Duration::ZERO);
         let pause = async |time| {
-            passed += time;
-            if passed > 2 * SYNC_AFTER {
+            passed.set(passed.get() + time);
+            yield_now().await;
+            if passed.get() > 100 * SYNC_AFTER {
                 pending::<()>().await;
             }
         };
         let others = async {
-            for _ in 0..100 {
+            for _ in 0..1000 {
                 yield_now().await;
             }
         };

@@ -122,7 +122,7 @@ fn work<D: BlockDevice + 'static>(model: &Model, store: &Store<D>, rng: &SeededR
 #[test]
 fn what_was_synced_survives_every_power_cut() {
     let mut images = 0;
-    for seed in 0..150 {
+    for seed in 0..120 {
         let rng = SeededRng::new(seed);
         let model = Model::default();
         let mut image = disk_of(seed);

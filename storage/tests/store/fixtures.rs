@@ -156,3 +156,32 @@ fn a_block_that_only_the_index_knows_is_stored_when_it_is_written_again() {
         assert_eq!(store.read(second, BlockType::DATA).await.unwrap(), phantom);
     });
 }
+
+#[test]
+fn a_clean_stop_leaves_the_same_index_filter_tails_and_seals_as_the_real_server() {
+    let arenas = disk("main/arenas.img.gz");
+    for offset in [1_835_008, 2_883_584, 3_932_160] {
+        arenas.put(offset, &fixture(&format!("main/unindexed/arenas-tail-at-{offset}.bin")));
+    }
+    let sections = vec![disk("main/fresh/isect0.img.gz"), disk("main/fresh/isect1.img.gz")];
+    let bloom = disk("main/fresh/bloom.img.gz");
+    for index_flush_bytes in [100_000, 8 << 20] {
+        block_on(async {
+            let all = vec![arenas.clone(), disk("main/extra.img.gz")];
+            let all = parts(all, sections.clone(), Some(bloom.clone()));
+            let settings = StoreSettings { index_flush_bytes, ..StoreSettings::default() };
+            let (store, _) = Store::open(all, settings, NOW).await.unwrap();
+            store.close().await.unwrap();
+        });
+        for (ours, real) in [
+            (&arenas, "main/arenas.img.gz"),
+            (&sections[0], "main/isect0.img.gz"),
+            (&sections[1], "main/isect1.img.gz"),
+            (&bloom, "main/bloom.img.gz"),
+        ] {
+            let (ours, real_bytes) = (ours.image().to_vec(), fixture(real));
+            let first = ours.iter().zip(&real_bytes).position(|(ours, real)| ours != real);
+            assert_eq!((first, ours.len()), (None, real_bytes.len()), "{real}");
+        }
+    }
+}

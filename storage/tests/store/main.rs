@@ -1,5 +1,8 @@
 //! The promises of the store, tested from outside: blocks, the real server's disks, power cuts and faults.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
+#![allow(clippy::await_holding_refcell_ref, reason = "the model is only looked at while nobody else runs")]
+
 mod blocks;
 mod crash;
 mod fixtures;
