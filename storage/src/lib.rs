@@ -15,6 +15,7 @@
 //! | [`lump_cache`] | recent lumps by score and type | addresses |
 //! | [`recovery`] | open a store after whatever happened to it | serving |
 //! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
+//! | [`make`] | how empty stores are made | randomness, what was there before |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
@@ -42,6 +43,7 @@ mod disk_index;
 pub mod fat;
 pub mod format;
 pub mod lump_cache;
+pub mod make;
 pub mod memory_index;
 pub mod partition;
 pub mod recovery;
