@@ -116,7 +116,7 @@ impl<B: Blocks> Saver<'_, B> {
         old: Option<&Entry>,
     ) -> anyhow::Result<Streamed> {
         let shape = old.map_or_else(|| self.writer.shape(false), |old| old.shape);
-        let mut old_leaves = old.map(|old| OldLeaves::new(old));
+        let mut old_leaves = old.map(OldLeaves::new);
         let mut leaf = vec![0; shape.leaf_size as usize];
         let mut stream = StreamWriter::new(shape);
         let (mut size, mut changed, mut failure) = (0_u64, false, None);
