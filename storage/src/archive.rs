@@ -1,5 +1,5 @@
-//! Archives: the trees that vac and fossil keep in venti. Pure bytes ↔ values and arithmetic; no I/O, no files of a
-//! host, no policy about names.
+//! Archives: the trees that vac and fossil keep in venti. Pure bytes ↔ values and arithmetic; no I/O, no
+//! files of a host, no policy about names.
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
@@ -12,9 +12,9 @@
 //! | [`meta_block`], [`meta_writer`] | blocks full of file entries, as vac packs them | trees |
 //! | [`writer`] | a whole archive, from files in the order in which they come | where blocks go |
 //!
-//! Two ideas carry it: a *stream* is any number of bytes as a tree of blocks, described by an [`entry::Entry`]; a
-//! directory is two streams, one of entries and one of metadata, whose slots belong together.
-//! Sources: venti(6), vac(1), and what plan9port's vac does.
+//! Two ideas carry it: a *stream* is any number of bytes as a tree of blocks, described by an
+//! [`entry::Entry`]; a directory is two streams, one of entries and one of metadata, whose slots belong
+//! together. Sources: venti(6), vac(1), and what plan9port's vac does.
 
 pub mod entry;
 pub mod file_entry;

@@ -10,8 +10,8 @@
 //! | [`save`] | a tree of host files → an archive | command lines |
 //! | [`restore`] | an archive → a tree of host files, whoever made the archive | command lines |
 //!
-//! The work runs on a thread of its own with blocking files; the client runs on the runtime's. Between them are bounded
-//! channels, so that memory does not grow with the tree.
+//! The work runs on a thread of its own with blocking files; the client runs on the runtime's. Between them
+//! are bounded channels, so that memory does not grow with the tree.
 
 pub mod blocks;
 pub mod host_file;

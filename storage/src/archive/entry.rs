@@ -159,8 +159,8 @@ fn sizes(raw: [u16; 2], flags: u8, nothing_below: bool) -> Result<[u32; 2], BadE
     }
 }
 
-/// The entries of a directory block, by slot. Slots that are not in use are left out; the last one may have been cut by
-/// zero truncation. Slots that make no sense are given as errors.
+/// The entries of a directory block, by slot. Slots that are not in use are left out; the last one may have
+/// been cut by zero truncation. Slots that make no sense are given as errors.
 pub fn entries_of(stored: &[u8]) -> impl Iterator<Item = (usize, Result<Entry, BadEntry>)> + '_ {
     stored
         .get(..stored.len().min(BLOCK_LEN_MAX as usize))
@@ -259,7 +259,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_that_parses_is_written_back_alike(bytes in proptest::array::uniform32(any::<u8>()), flags in any::<u8>()) {
+        fn an_entry_that_parses_is_written_back_alike(
+            bytes in proptest::array::uniform32(any::<u8>()), flags in any::<u8>(),
+        ) {
             let mut raw = [0; ENTRY_LEN];
             raw[..32].copy_from_slice(&bytes);
             raw[8] = flags | ACTIVE;

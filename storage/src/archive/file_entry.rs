@@ -1,5 +1,5 @@
-//! File entries: what a directory's metadata says of one file. (Plan 9 calls them directory entries, as it does many
-//! things.)
+//! File entries: what a directory's metadata says of one file. (Plan 9 calls them directory entries, as it
+//! does many things.)
 
 use alloc::vec::Vec;
 
@@ -148,7 +148,8 @@ impl FileEntry {
         Ok(())
     }
 
-    /// The bytes, in version 8: generations are left out, and the metadata's slot is the one after the content's.
+    /// The bytes, in version 8: generations are left out, and the metadata's slot is the one after the
+    /// content's.
     ///
     /// # Errors
     /// If a text does not fit.

@@ -83,10 +83,12 @@ impl Header {
     }
 }
 
-/// The file entries of a whole block (extended to its full length; an empty block has none), in the order of the index.
+/// The file entries of a whole block (extended to its full length; an empty block has none), in the order of
+/// the index.
 ///
 /// # Errors
-/// At once if the header is broken; in place of a file entry if only that one is. Either way at most 65535 items come.
+/// At once if the header is broken; in place of a file entry if only that one is. Either way at most 65535
+/// items come.
 pub fn file_entries(
     block: &[u8],
 ) -> Result<impl Iterator<Item = Result<FileEntry, BadMetaBlock>> + '_, BadMetaBlock> {

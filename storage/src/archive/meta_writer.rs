@@ -1,8 +1,9 @@
-//! Packs file entries into metadata blocks byte for byte as plan9port's vac does: scores of archives depend on it.
+//! Packs file entries into metadata blocks byte for byte as plan9port's vac does: scores of archives depend
+//! on it.
 //!
-//! vac makes every file twice: first under its directory's owner and with the time of archiving, at the end of the
-//! block; then it replaces that entry by the final one in the same place. Where the two differ in length, bytes of
-//! the first stay behind, and the count of free bytes is off. Both are kept here.
+//! vac makes every file twice: first under its directory's owner and with the time of archiving, at the end
+//! of the block; then it replaces that entry by the final one in the same place. Where the two differ in
+//! length, bytes of the first stay behind, and the count of free bytes is off. Both are kept here.
 
 use crate::archive::NewBlock;
 use crate::archive::entry::Entry;
@@ -73,7 +74,8 @@ impl MetaBlock {
         MetaBlock { bytes: vec![0; block_size], header, names: Vec::new() }
     }
 
-    /// Goes on with a block that was stored, extended to its full length. Only for blocks under vac's magic number.
+    /// Goes on with a block that was stored, extended to its full length. Only for blocks under vac's magic
+    /// number.
     ///
     /// # Errors
     /// If it is broken.
@@ -168,7 +170,8 @@ impl MetaBlock {
         self.store(0, &header);
     }
 
-    /// Adds a file: its draft, then its final form in the same place. `false`: it belongs into the next block.
+    /// Adds a file: its draft, then its final form in the same place. `false`: it belongs into the next
+    /// block.
     fn add(&mut self, draft: &[u8], name: &[u8], entry: Option<&[u8]>) -> bool {
         let longest = draft.len().max(entry.map_or(0, <[u8]>::len));
         if !self.has_room_for(draft.len()) || !self.has_end_for(longest) {

@@ -146,7 +146,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_root_that_parses_is_written_back_alike(bytes in proptest::collection::vec(any::<u8>(), 300), big in any::<bool>()) {
+        fn a_root_that_parses_is_written_back_alike(
+            bytes in proptest::collection::vec(any::<u8>(), 300), big in any::<bool>(),
+        ) {
             let mut bytes = bytes;
             bytes[..2].copy_from_slice(if big { &[0x80, 2] } else { &[0, 2] });
             if let Ok(root) = Root::parse(&bytes) && let Ok(again) = root.to_bytes() {

@@ -50,7 +50,8 @@ impl Shape {
         depth
     }
 
-    /// Bytes of the stream below a block `depth` levels above the leaves, `u64::MAX` if they cannot be counted.
+    /// Bytes of the stream below a block `depth` levels above the leaves, `u64::MAX` if they cannot be
+    /// counted.
     pub fn span(&self, depth: u8) -> u64 {
         self.pointers_per_block()
             .checked_pow(u32::from(depth))

@@ -1,8 +1,8 @@
 //! From a stream's entry to its bytes, in order, with any number of blocks under way.
 //!
-//! The reader says which blocks it wants; whoever can fetch them does, in any order, and hands them back. It holds at
-//! most the window's leaves and the pointer blocks above them. Depth falls with every block, so that no stream goes
-//! round in circles; sizes that entries claim cost nothing where no block is behind them.
+//! The reader says which blocks it wants; whoever can fetch them does, in any order, and hands them back. It
+//! holds at most the window's leaves and the pointer blocks above them. Depth falls with every block, so that
+//! no stream goes round in circles; sizes that entries claim cost nothing where no block is behind them.
 
 use crate::archive::BLOCK_LEN_MAX;
 use crate::archive::entry::{Entry, is_nothing};
@@ -71,13 +71,14 @@ impl StreamReader {
         StreamReader { shape, nodes, last_id: 0, only_scores: false }
     }
 
-    /// A reader of the scores of the entry's leaves, without the leaves: for [`StreamReader::next_score`] alone.
+    /// A reader of the scores of the entry's leaves, without the leaves: for [`StreamReader::next_score`]
+    /// alone.
     pub fn of_scores(entry: &Entry) -> StreamReader {
         StreamReader { only_scores: true, ..StreamReader::new(entry) }
     }
 
-    /// The next block to fetch among the first `window` parts of what is not read yet; `None` if none of them needs
-    /// one that was not given out before.
+    /// The next block to fetch among the first `window` parts of what is not read yet; `None` if none of them
+    /// needs one that was not given out before.
     pub fn want(&mut self, window: usize) -> Option<Want> {
         let id = self.last_id + 1;
         let (shape, lowest) = (self.shape, u8::from(self.only_scores));
@@ -143,8 +144,8 @@ impl StreamReader {
         }
     }
 
-    /// The score of the next leaf, or [`Score::ZERO`] for several of zeros, with the bytes that it stands for; of a
-    /// reader made by [`StreamReader::of_scores`].
+    /// The score of the next leaf, or [`Score::ZERO`] for several of zeros, with the bytes that it stands
+    /// for; of a reader made by [`StreamReader::of_scores`].
     pub fn next_score(&mut self) -> Option<(Score, u64)> {
         match self.nodes.pop_front()? {
             Node::Block { score, depth: 0, len, .. } => Some((score, len)),

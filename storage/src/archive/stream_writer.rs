@@ -31,7 +31,8 @@ impl StreamWriter {
         self.leaves
     }
 
-    /// Appends a leaf (at most the leaf size; what is missing counts as zeros). Blocks that are ready go to `out`.
+    /// Appends a leaf (at most the leaf size; what is missing counts as zeros). Blocks that are ready go to
+    /// `out`.
     pub fn push_leaf(&mut self, leaf: &[u8], out: &mut Vec<NewBlock>) {
         assert!(leaf.len() <= self.shape.leaf_size as usize, "the caller cuts leaves");
         let score = put_block(self.shape.type_at(0), leaf, out);
@@ -62,8 +63,8 @@ impl StreamWriter {
         }
     }
 
-    /// Ends the stream with `size` bytes; leaves that were not pushed are holes, leaves beyond `size` are an error.
-    /// `local` is copied into the entry.
+    /// Ends the stream with `size` bytes; leaves that were not pushed are holes, leaves beyond `size` are an
+    /// error. `local` is copied into the entry.
     ///
     /// # Errors
     /// If the stream is too large for its block size.

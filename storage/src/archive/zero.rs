@@ -1,7 +1,7 @@
 //! Zero truncation: clients leave out a block's end where it says nothing, and put it back after reading.
 //!
-//! Data and directory blocks lose trailing zero bytes, pointer blocks trailing zero scores (venti(6)). Truncation may
-//! cut inside an entry.
+//! Data and directory blocks lose trailing zero bytes, pointer blocks trailing zero scores (venti(6)).
+//! Truncation may cut inside an entry.
 
 use crate::archive::root::ROOT_LEN;
 use crate::block_type::BlockType;

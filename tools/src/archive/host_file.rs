@@ -41,8 +41,8 @@ pub struct HostFile {
 }
 
 impl HostFile {
-    /// Looks at `path`. Of a symbolic link, owner, times and permissions are those of what it leads to, as in plan9port;
-    /// its target is kept up to its eighth byte, as by plan9port's vac, or whole.
+    /// Looks at `path`. Of a symbolic link, owner, times and permissions are those of what it leads to, as in
+    /// plan9port; its target is kept up to its eighth byte, as by plan9port's vac, or whole.
     ///
     /// # Errors
     /// If the host refuses.

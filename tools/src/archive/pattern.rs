@@ -1,7 +1,7 @@
 //! Which paths are left out: Plan 9's patterns, as vac(1) has them.
 //!
-//! `*` is anything within a name, `...` anything at all, `?` one letter, `[a-z]` and `[~a-z]` one of a class; `*` and `?`
-//! at the start of a name do not match a dot. The first pattern that matches decides.
+//! `*` is anything within a name, `...` anything at all, `?` one letter, `[a-z]` and `[~a-z]` one of a class;
+//! `*` and `?` at the start of a name do not match a dot. The first pattern that matches decides.
 
 use anyhow::{Context, bail};
 use regex::bytes::Regex;
@@ -22,7 +22,8 @@ impl Patterns {
         Ok(())
     }
 
-    /// Takes the rules of a file: lines `include PATTERN` and `exclude PATTERN`, empty lines and `#` comments.
+    /// Takes the rules of a file: lines `include PATTERN` and `exclude PATTERN`, empty lines and `#`
+    /// comments.
     ///
     /// # Errors
     /// If a line is none of these, with its number.

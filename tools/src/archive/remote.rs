@@ -1,7 +1,8 @@
 //! Blocks behind a venti connection, used from another thread.
 //!
-//! The working thread sends requests through a bounded channel; the runtime's thread has a bounded number of them under
-//! way. The first write that fails ends the service: whatever comes later must not be taken for stored.
+//! The working thread sends requests through a bounded channel; the runtime's thread has a bounded number of
+//! them under way. The first write that fails ends the service: whatever comes later must not be taken for
+//! stored.
 
 use super::blocks::{Blocks, Pending};
 use crate::dial::Dial;

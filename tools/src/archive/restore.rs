@@ -1,8 +1,9 @@
-//! An archive → a tree of host files. Whoever made the archive may have meant harm: what it claims is checked before
-//! the host sees it.
+//! An archive → a tree of host files. Whoever made the archive may have meant harm: what it claims is checked
+//! before the host sees it.
 //!
-//! Names that lead elsewhere are refused, links are made last and never followed, sizes cost disk space only where
-//! blocks are, depth, files and bytes are bounded. Memory does not grow with sizes that an archive claims.
+//! Names that lead elsewhere are refused, links are made last and never followed, sizes cost disk space only
+//! where blocks are, depth, files and bytes are bounded. Memory does not grow with sizes that an archive
+//! claims.
 
 mod content;
 mod listing;
@@ -84,8 +85,8 @@ pub struct Report {
 /// Restores (or lists) the archive with this root score.
 ///
 /// # Errors
-/// If the archive cannot be opened, the connection ends, or a bound is reached. Single files that fail are counted, and
-/// told through `progress`.
+/// If the archive cannot be opened, the connection ends, or a bound is reached. Single files that fail are
+/// counted, and told through `progress`.
 pub fn restore(
     blocks: &impl Blocks,
     settings: &Settings,

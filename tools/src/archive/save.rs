@@ -1,7 +1,7 @@
 //! A tree of host files → an archive, with the same score that plan9port's vac gives it.
 //!
-//! Files come in the order in which the host lists them, as with vac: the order is part of the score. So is the time of
-//! archiving, which vac keeps in every file entry.
+//! Files come in the order in which the host lists them, as with vac: the order is part of the score. So is
+//! the time of archiving, which vac keeps in every file entry.
 
 mod content;
 
@@ -68,7 +68,8 @@ pub struct Report {
 /// Saves `paths`, and what comes from standard input under the name `input`.
 ///
 /// # Errors
-/// If the archive could not be written. Files that could not be read are counted, and told through `progress`.
+/// If the archive could not be written. Files that could not be read are counted, and told through
+/// `progress`.
 pub fn save(
     blocks: &impl Blocks,
     settings: &Settings,

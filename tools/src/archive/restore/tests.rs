@@ -1,6 +1,7 @@
 use super::*;
 use crate::archive::blocks::MemoryBlocks;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use storage::archive::NewBlock;
 use storage::archive::entry::Entry;
 use storage::archive::stream_writer::StreamWriter;
@@ -124,12 +125,12 @@ fn a_missing_block_costs_its_file_and_no_other() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
-    /// Blocks are named by their scores, so that only whoever made the archive can put nonsense into one. Here the names
-    /// stay and the bytes change, which reaches the same parsers.
+    /// Blocks are named by their scores, so that only whoever made the archive can put nonsense into one.
+    /// Here the names stay and the bytes change, which reaches the same parsers.
     #[test]
     fn no_archive_makes_restoring_panic_or_run_forever(
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in any::<prop::sample::Index>(),
+        damage in proptest::collection::vec((any::<Index>(), any::<Index>(), any::<u8>()), 1..6),
+        cut in any::<Index>(),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let many: Vec<_> = (0..30_u8).map(|n| (vec![b'f', b'a' + n], 0o644, vec![n; 700])).collect();

@@ -1,7 +1,7 @@
 //! The bytes of one file on their way into an archive, compared with an older archive where there is one.
 //!
-//! Where a file became shorter than in the older archive, plan9port's vac leaves remains of the old tree behind the new
-//! end; here they are cut off, so that the score of such a file may differ from vac's.
+//! Where a file became shorter than in the older archive, plan9port's vac leaves remains of the old tree
+//! behind the new end; here they are cut off, so that the score of such a file may differ from vac's.
 
 use super::{OldFile, Saver, seconds_now};
 use crate::archive::blocks::Blocks;
