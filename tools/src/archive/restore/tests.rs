@@ -1,3 +1,5 @@
+//! Archives that mean harm, and archives with something missing.
+
 use super::*;
 use crate::archive::blocks::MemoryBlocks;
 use proptest::prelude::*;

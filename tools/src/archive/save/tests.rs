@@ -1,3 +1,5 @@
+//! Trees of host files, saved and restored.
+
 use super::*;
 use crate::archive::blocks::MemoryBlocks;
 use crate::archive::restore::{self, Action};
