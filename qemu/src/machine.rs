@@ -108,8 +108,9 @@ impl Spec {
                     add(&["-append", &self.command_line]);
                 }
             }
-            Firmware::Bios => {}
-            Firmware::Uefi => bail!("this version does not boot by UEFI: use --firmware direct or bios"),
+            Firmware::Bios | Firmware::Uefi => {
+                bail!("this version boots directly only (QEMU loads the kernel): leave --firmware at direct")
+            }
         }
         for (index, disk) in self.disks.iter().enumerate() {
             // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only

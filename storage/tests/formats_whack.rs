@@ -1,5 +1,7 @@
 //! Blocks that plan9port's venti packed, both ways.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the message")]
+
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::Path;

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
+pub mod image;
 pub mod ping;
 pub mod read;
 pub mod score;
+pub mod serve;
 pub mod sync;
 pub mod unvac;
 pub mod vac;
@@ -13,6 +15,10 @@ pub mod write;
 /// What `granary` can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Make bootable disk images.
+    Image(image::Args),
+    /// Serve a disk or image on this host.
+    Serve(serve::Args),
     /// Ask a venti server whether it is there.
     Ping(ping::Args),
     /// Read one block from a venti server.
@@ -36,6 +42,8 @@ impl Command {
     /// Whatever stood in the way, in words for the person who typed the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Command::Image(args) => image::run(args),
+            Command::Serve(args) => serve::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),
             Command::Write(args) => write::run(args),

@@ -5,9 +5,11 @@
 //! | [`stream`] | TCP as a pair of `embedded-io-async` halves |
 //! | [`clock`] | the host's time |
 //! | [`device`] | a file or disk as a [`storage::device::BlockDevice`] |
+//! | [`parts`] | from such files to the parts of a store |
 
 pub mod clock;
 pub mod device;
+pub mod parts;
 pub mod stream;
 
 use crate::dial::{Dial, VENTI_PORT};

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`commands`] | one module per verb: its arguments, its work, what it prints | other verbs |
 //! | [`archive`] | host files ↔ archives | command lines |
+//! | [`image`] | bootable disk images: where things lie, and making them | command lines |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
 //! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
@@ -14,6 +15,8 @@
 //!
 //! Standard output is for results, standard error for progress, notes and errors.
 
+#![forbid(unsafe_code)]
+
 use clap::{ArgAction, Parser};
 use std::process::ExitCode;
 
@@ -21,6 +24,7 @@ pub mod archive;
 pub mod commands;
 pub mod dial;
 pub mod host;
+pub mod image;
 pub mod outcome;
 pub mod progress;
 

@@ -75,10 +75,9 @@ async fn tell_addresses(stack: Stack) {
     let mut patience = PATIENCE;
     loop {
         let status = stack.status(time::now());
-        if told.as_ref().is_none_or(|told| told.ipv4.address() != status.ipv4.address()) {
-            if status.ipv4.address().is_some() {
-                log::info!("{}", status.ipv4);
-            }
+        let address = status.ipv4.address();
+        if address.is_some() && told.as_ref().is_none_or(|told| told.ipv4.address() != address) {
+            log::info!("{}", status.ipv4);
         }
         let known = told.as_ref().map(|told| told.ipv6.as_slice()).unwrap_or_default();
         for address in status.ipv6.iter().filter(|address| !known.contains(address)) {

@@ -1,7 +1,6 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
 use super::{Bench, Node};
-use crate::machine::Firmware;
 use crate::tree;
 use anyhow::Result;
 
@@ -9,14 +8,6 @@ use anyhow::Result;
 pub fn direct(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     main_job(bench, bench.node(&disk)?)
-}
-
-/// SeaBIOS loads boot sector, second stage and kernel from the disk.
-pub fn bios(bench: &Bench) -> Result<()> {
-    let disk = bench.image("1G", &[])?;
-    let mut node = bench.node(&disk)?;
-    node.spec.firmware = Firmware::Bios;
-    main_job(bench, node)
 }
 
 /// The older machine type, and processors that nobody uses yet.

@@ -53,7 +53,6 @@ type Scenario = fn(&Bench) -> Result<()>;
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("direct-boot-archives-survive-a-power-cut", boots::direct),
-    ("bios-boot-archives-survive-a-power-cut", boots::bios),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),

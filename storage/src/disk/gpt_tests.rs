@@ -1,3 +1,5 @@
+//! GUID tables: those of sgdisk, ours, and damaged ones.
+
 use super::*;
 use proptest::prelude::*;
 use std::string::ToString;

@@ -1,3 +1,5 @@
+//! Directory entries: reading, inventing, switching.
+
 use super::*;
 use proptest::prelude::*;
 use std::vec;

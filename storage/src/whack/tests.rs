@@ -1,3 +1,5 @@
+//! Packing and unpacking: round trips, and input that is no packed block.
+
 use super::*;
 use proptest::prelude::*;
 use std::vec;

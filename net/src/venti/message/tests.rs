@@ -1,3 +1,5 @@
+//! Messages against captured ones, and against noise.
+
 use super::*;
 use proptest::prelude::*;
 use std::vec;

@@ -1,3 +1,5 @@
+//! The rules of order, one test each.
+
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Configurations as people write them, right and wrong.
+
 use super::super::test_support::never_panics;
 use super::*;
 use std::string::ToString;

@@ -1,0 +1,180 @@
+//! `granary serve`: a node on this host, with the same engine and the same protocol code as the machine's.
+
+use crate::dial::{Dial, VENTI_PORT};
+use crate::host::clock::HostClock;
+use crate::host::device::{Access, FileDevice};
+use crate::host::parts::{self, FileParts};
+use crate::host::{self, stream};
+use crate::outcome::{CodedError, OutputArgs};
+use anyhow::{Context, anyhow};
+use net::clock::Clock;
+use net::venti::connections::{Connections, Ticket};
+use net::venti::serve::{Limits, serve_connection};
+use net::venti::store_blocks::StoreBlocks;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::Duration;
+use storage::partition::Partition;
+use storage::store::{Store, StoreSettings};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+/// Arguments of `granary serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  granary serve --disk disk.img\n  \
+    granary serve --disk arenas.img --disk isect.img --disk bloom.img --listen tcp!127.0.0.1!21000\n  \
+    granary serve --config venti.conf\n\n\
+    Ends cleanly, with everything durable, on interrupt or termination.")]
+pub struct Args {
+    /// A disk, a disk image, or a file that is one venti partition; may be repeated.
+    #[arg(long, value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
+    disk: Vec<PathBuf>,
+
+    /// Serve the partitions that a venti.conf names. Its other lines are not used.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Where to listen. Port 0 takes any free one, and prints it.
+    #[arg(long, default_value = "tcp!127.0.0.1!17034", value_name = "ADDRESS")]
+    listen: Dial,
+
+    /// Connections at a time.
+    #[arg(long, default_value_t = 256, value_name = "N")]
+    connections: usize,
+
+    /// Memory for recently used blocks, in MiB.
+    #[arg(long, default_value_t = 64, value_name = "MIB")]
+    cache: usize,
+
+    /// Store blocks as they come, never compressed.
+    #[arg(long)]
+    no_compress: bool,
+
+    /// Write nothing to the disk; refuse writes.
+    #[arg(long)]
+    read_only: bool,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs `granary serve` until it is told to stop.
+///
+/// # Errors
+/// If the disk holds no store or is in use, the address is taken, or the last sync fails.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    host::run(serve(args))
+}
+
+type HostStore = Store<Partition<FileDevice>>;
+
+async fn serve(args: Args) -> anyhow::Result<ExitCode> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let store = Rc::new(open(&args).await?);
+    let name = if args.listen.host == "*" { "0.0.0.0" } else { args.listen.host.as_str() };
+    let listener = TcpListener::bind((name, args.listen.port_or(VENTI_PORT))).await;
+    let listener = listener.with_context(|| format!("listening on {}", args.listen))?;
+    announce(&args, &store, &listener)?;
+    let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), args.connections));
+    tokio::select! {
+        never = &mut accepting => match never {},
+        () = store.background(tokio::time::sleep) => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    // The store's errors belong to one thread, so they travel as text.
+    store.close().await.map_err(|error| anyhow!("stopping: {error}"))?;
+    log::info!("stopped; everything is durable");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn open(args: &Args) -> anyhow::Result<HostStore> {
+    let parts = find_parts(args).await?;
+    let settings = StoreSettings {
+        lump_cache_bytes: args.cache << 20,
+        dirty_bytes_max: 64 << 20,
+        compress: !args.no_compress,
+        read_only: args.read_only,
+        ..StoreSettings::default()
+    };
+    let (store, report) =
+        Store::open(parts, settings, HostClock.wall()).await.map_err(|error| anyhow!("{error}"))?;
+    for line in report.lines() {
+        log::warn!("{line}");
+    }
+    for damage in &report.damage {
+        log::error!("{damage}");
+    }
+    Ok(store)
+}
+
+async fn find_parts(args: &Args) -> anyhow::Result<FileParts> {
+    let access = if args.read_only { Access::Read } else { Access::Write };
+    if let Some(config) = &args.config {
+        return parts::of_config(config, access).await;
+    }
+    let survey = parts::of_disks(&args.disk, access).await?;
+    for finding in &survey.findings {
+        log::warn!("{finding}");
+    }
+    if survey.parts.arenas.is_empty() {
+        let message = "no arenas on this disk: make one with `granary image create` or venti's fmtarenas";
+        return Err(CodedError::usage(message).into());
+    }
+    Ok(survey.parts)
+}
+
+fn announce(args: &Args, store: &HostStore, listener: &TcpListener) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    let dial = format!("tcp!{}!{}", address.ip(), address.port());
+    let status = store.status();
+    let clumps: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
+    let json = serde_json::json!({
+        "address": dial, "port": address.port(), "arenas": status.arenas.len(), "clumps": clumps,
+    });
+    let arenas = status.arenas.len();
+    args.output.print(&json, format_args!("granary: serving {clumps} blocks in {arenas} arenas on {dial}"))
+}
+
+/// Lets clients in, for as long as it is polled. Dropped, it drops them.
+async fn accept(listener: &TcpListener, store: Rc<HostStore>, most: usize) -> std::convert::Infallible {
+    let connections = Connections::new(most);
+    let blocks = Rc::new(StoreBlocks::new(store, HostClock));
+    let mut serving = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => match connections.admit(HostClock.now()) {
+                    Some(ticket) => {
+                        serving.spawn_local(connection(stream, peer, Rc::clone(&blocks), ticket));
+                    }
+                    None => log::warn!("{peer}: refused, all {most} connections are busy"),
+                },
+                // Out of descriptors, most likely: wait for some to come back.
+                Err(error) => {
+                    log::error!("accepting: {error}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            },
+            Some(_) = serving.join_next() => {}
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: std::net::SocketAddr,
+    blocks: Rc<StoreBlocks<Partition<FileDevice>, HostClock>>,
+    ticket: Ticket,
+) {
+    match stream::split(stream) {
+        Ok((reader, writer)) => {
+            let limits = Limits::default();
+            let ending = serve_connection(reader, writer, &*blocks, &limits, &HostClock, &ticket).await;
+            log::info!("{peer}: {ending}");
+        }
+        Err(error) => log::info!("{peer}: {error}"),
+    }
+}
