@@ -57,8 +57,12 @@ impl Client {
     /// Tries to connect until `deadline`: what a boot is waited for with.
     pub fn connect_until(port: u16, deadline: Instant) -> Result<Client> {
         loop {
-            match Client::connect(port, Duration::from_secs(2)) {
-                Ok(client) => return Ok(client),
+            // QEMU accepts before the guest does, so a connection that stays silent proves nothing.
+            match Client::connect(port, Duration::from_millis(200)) {
+                Ok(mut client) => {
+                    client.set_limit(Duration::from_secs(30))?;
+                    return Ok(client);
+                }
                 Err(error) if Instant::now() > deadline => {
                     return Err(error.context("no venti answered in time"));
                 }
