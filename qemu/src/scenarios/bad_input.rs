@@ -32,7 +32,7 @@ pub fn shrunk_disk(bench: &Bench) -> Result<()> {
     let before = std::fs::read(&disk)?;
     let node = bench.node(&disk)?;
     let mut machine = node.start()?;
-    machine.wait_for_console("shrank", LIMIT)?;
+    machine.wait_for_console("has shrunk", LIMIT)?;
     machine.cut_power()?;
     ensure!(std::fs::read(&disk)? == before, "the node wrote to a disk that it could not understand");
     Ok(())
