@@ -135,28 +135,6 @@ fn tags_used_twice(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Ten thousand connections, in part silent, in part half-way through a greeting.
-pub fn flood(bench: &Bench) -> Result<()> {
-    with_node(bench, |node, random| {
-        let mut open = Vec::new();
-        for number in 0..5000 {
-            // Some are refused: that is the point.
-            if let Ok(mut stream) = client::connect_raw(node.port, Duration::from_secs(5)) {
-                if random.below(2) == 0 {
-                    let _ = stream.write_all(b"venti-04");
-                }
-                open.push(stream);
-            }
-            if number % 400 == 399 {
-                open.clear();
-            }
-        }
-        drop(open);
-        // A newcomer is served as soon as the node has seen the others go.
-        Client::connect_until(node.port, std::time::Instant::now() + Duration::from_secs(60)).map(drop)
-    })
-}
-
 /// Clients that ask for much and read nothing.
 pub fn slow_readers(bench: &Bench) -> Result<()> {
     with_node(bench, |node, random| {

@@ -60,7 +60,6 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
     ("hostile-frames", hostile::frames),
-    ("hostile-connection-flood", hostile::flood),
     ("hostile-slow-readers", hostile::slow_readers),
     ("no-disk-is-said", bad_input::no_disk),
     ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
