@@ -15,7 +15,7 @@ use storage::store::{Store, StoreError, StoreSettings};
 
 /// What a client knows.
 #[derive(Default)]
-struct Model {
+pub struct Model {
     /// Every lump that was ever written.
     written: RefCell<BTreeMap<Score, Vec<u8>>>,
     /// Scores that were acknowledged since the disk was last known to hold them.
@@ -27,7 +27,7 @@ struct Model {
 
 impl Model {
     /// Writes and syncs until the steps are done or the disk is gone.
-    async fn client<D: BlockDevice>(&self, store: &Store<D>, rng: &SeededRng, steps: u64) {
+    pub async fn client<D: BlockDevice>(&self, store: &Store<D>, rng: &SeededRng, steps: u64) {
         for _ in 0..steps {
             let result = if rng.chance(1, 6) { self.sync(store).await } else { self.write(store, rng).await };
             if let Err(StoreError::Device { .. }) = result
@@ -36,6 +36,11 @@ impl Model {
                 return;
             }
         }
+    }
+
+    /// Whether enough was written for a small disk.
+    pub fn is_large(&self) -> bool {
+        self.next.get() > 60
     }
 
     async fn write<D: BlockDevice>(&self, store: &Store<D>, rng: &SeededRng) -> Result<(), StoreError> {
@@ -58,7 +63,7 @@ impl Model {
     }
 
     /// Every synced lump is there, and whatever is read is right.
-    async fn check<D: BlockDevice>(&self, store: &Store<D>, what: &str) {
+    pub async fn check<D: BlockDevice>(&self, store: &Store<D>, what: &str) {
         for (score, data) in &*self.written.borrow() {
             match store.read(*score, BlockType::DATA).await {
                 Ok(lump) => assert_eq!(lump, *data, "{what}: a wrong block"),
@@ -81,7 +86,7 @@ fn disk_of(seed: u64) -> Image {
 }
 
 /// Settings under which groups close early and writers must wait.
-fn settings_of(seed: u64) -> StoreSettings {
+pub fn settings_of(seed: u64) -> StoreSettings {
     let group_bytes = [2_000, 20_000, 1 << 20][seed as usize % 3];
     let lump_cache_bytes = [0, 30_000, 1 << 20][seed as usize / 3 % 3];
     StoreSettings { group_bytes, lump_cache_bytes, dirty_bytes_max: 60_000, ..StoreSettings::default() }

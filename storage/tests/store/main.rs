@@ -6,4 +6,5 @@
 mod blocks;
 mod crash;
 mod fixtures;
+mod index;
 mod support;
