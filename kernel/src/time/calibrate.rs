@@ -91,28 +91,31 @@ fn by_pm_timer(number: u16) -> Option<u64> {
     None
 }
 
-/// The PIT's channel 2 counts down once; its output shows in port 0x61.
+/// The PIT's channel 0 counts down from the top. (Channel 2 would need port 0x61, which not every machine with a PIT has.)
 fn by_pit() -> Option<u64> {
-    const SPEAKER: u16 = 0x61;
-    const OUTPUT: u8 = 1 << 5;
-    let count = (PIT_HERTZ / MEASUREMENTS_PER_SECOND) as u16;
-    let [low, high] = count.to_le_bytes();
-    // SAFETY: the speaker's gate and the PIT's channel 2 are ours alone; this one only reads.
-    let gate = unsafe { port::read::<u8>(SPEAKER) } & !0b11;
-    // Gate off, speaker off; mode 0, both bytes, channel 2; then the gate starts it.
-    for (number, value) in
-        [(SPEAKER, gate), (0x43, 0b1011_0000), (0x42, low), (0x42, high), (SPEAKER, gate | 1)]
-    {
-        // SAFETY: as above; no memory is touched.
-        unsafe { port::write::<u8>(number, value) };
+    const CHANNEL_0: u16 = 0x40;
+    const CONTROL: u16 = 0x43;
+    const TOP: u16 = u16::MAX;
+    // SAFETY: the PIT is this module's alone, and touches no memory; its interrupt is masked.
+    let write = |number: u16, value: u8| unsafe { port::write(number, value) };
+    // SAFETY: as above.
+    let read = |number: u16| unsafe { port::read::<u8>(number) };
+    let span = (PIT_HERTZ / MEASUREMENTS_PER_SECOND) as u16;
+    // Channel 0, both bytes, mode 0: down from the top, once.
+    for (number, value) in [(CONTROL, 0b0011_0000), (CHANNEL_0, 0xff), (CHANNEL_0, 0xff)] {
+        write(number, value);
     }
     let start = cpu::time_stamp();
     for reads in 0..PORT_READS_MAX {
-        // SAFETY: as above.
-        if unsafe { port::read::<u8>(SPEAKER) } & OUTPUT != 0 {
+        write(CONTROL, 0);
+        let passed = TOP - u16::from_le_bytes([read(CHANNEL_0), read(CHANNEL_0)]);
+        if passed >= span {
             let stamps = cpu::time_stamp().wrapping_sub(start);
-            // Where there is no PIT, the port reads as all ones at once.
-            return (reads > 10).then_some(stamps * MEASUREMENTS_PER_SECOND);
+            return Some((u128::from(stamps) * u128::from(PIT_HERTZ) / u128::from(passed)) as u64);
+        }
+        // Where there is no PIT, its ports read as all ones for ever.
+        if passed == 0 && reads > 1000 {
+            return None;
         }
     }
     None
