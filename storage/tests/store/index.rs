@@ -20,30 +20,33 @@ const ARENA_LEN: u64 = 1 << 16;
 const ARENAS: u64 = 4;
 const SEED: u32 = 7;
 
-/// Sectors of the arena partition and of the index section; the filter follows.
-fn sizes() -> (u64, u64) {
-    (fresh_arenas(512, BLOCK, ARENA_LEN, ARENAS, SEED).sector_count(), (1 << 20) / 512)
-}
+/// Sectors of the index section, and of the filter behind the arenas.
+const SECTION: u64 = 2048;
+const BLOOM: u64 = 2048;
 
-fn parts<D: BlockDevice>(disk: &Rc<D>) -> StoreParts<Partition<Rc<D>>> {
-    let (arenas, section) = sizes();
-    let part = |name: &str, first, count| StorePart {
+/// Arenas and filter on one disk, the index section on another, so that no flush of one covers the other.
+fn parts<D: BlockDevice>(disks: &[Rc<D>; 2]) -> StoreParts<Partition<Rc<D>>> {
+    let part = |name: &str, disk: &Rc<D>, first, count| StorePart {
         name: name.into(),
         device: Partition::new(name, disk.clone(), first, count).unwrap(),
     };
     StoreParts {
-        arenas: vec![part("arenas", 0, arenas)],
-        index_sections: vec![part("isect", arenas, section)],
-        bloom: Some(part("bloom", arenas + section, 2048)),
+        arenas: vec![part("arenas", &disks[0], 0, disks[0].sector_count() - BLOOM)],
+        index_sections: vec![part("isect", &disks[1], 0, SECTION)],
+        bloom: Some(part("bloom", &disks[0], disks[0].sector_count() - BLOOM, BLOOM)),
     }
 }
 
-/// Arenas, one section and a filter on one disk, so that one power cut meets all of them.
-fn fresh() -> (Image, IndexSectionHeader) {
-    let (arenas, section) = sizes();
-    let mut image = Image::new(512, arenas + section + 2048);
-    image.put(0, &fresh_arenas(512, BLOCK, ARENA_LEN, ARENAS, SEED).to_vec());
-    let disk = Rc::new(RamDisk::from(image));
+fn ram(images: &[Image; 2]) -> [Rc<RamDisk>; 2] {
+    images.clone().map(|image| Rc::new(RamDisk::from(image)))
+}
+
+/// Both disks as they are before the first block.
+fn fresh() -> ([Image; 2], IndexSectionHeader) {
+    let partition = fresh_arenas(512, BLOCK, ARENA_LEN, ARENAS, SEED);
+    let mut arenas = Image::new(512, partition.sector_count() + BLOOM);
+    arenas.put(0, &partition.to_vec());
+    let disk = ram(&[arenas, Image::new(512, SECTION)]);
     let header = block_on(async {
         let parts = parts(&disk);
         let bare = StoreParts { index_sections: Vec::new(), bloom: None, ..parts.clone() };
@@ -55,14 +58,13 @@ fn fresh() -> (Image, IndexSectionHeader) {
         make::bloom_filter(&parts.bloom.unwrap().device, u32::MAX).await.unwrap();
         sections[0].header
     });
-    (disk.image(), header)
+    (disk.map(|disk| disk.image()), header)
 }
 
 /// Every entry in the section of this image.
 fn entries(image: &Image, header: &IndexSectionHeader) -> Vec<IndexEntry> {
-    let base = sizes().0 * 512;
     let buckets = (header.start..header.stop).filter_map(|bucket| header.bucket_offset(bucket));
-    let blocks = buckets.map(|offset| image.get(base + offset, BLOCK as usize));
+    let blocks = buckets.map(|offset| image.get(offset, BLOCK as usize));
     blocks
         .flat_map(|block| Bucket::parse(&block, header.bucket_magic).unwrap().iter().collect::<Vec<_>>())
         .collect()
@@ -86,14 +88,14 @@ fn the_index_never_overtakes_the_log_and_never_claims_what_it_lacks() {
     for seed in 0..60 {
         let rng = SeededRng::new(seed);
         let model = Model::default();
-        let disk = Rc::new(SimDisk::new(empty.clone(), seed));
+        let disk = empty.clone().map(|image| Rc::new(SimDisk::new(image, rng.next_u64())));
         let (store, _) = block_on(Store::open(parts(&disk), settings_of(seed), NOW)).unwrap();
-        disk.cut_power_after(1 + rng.below(300));
+        disk[seed as usize % 2].cut_power_after(1 + rng.below(200));
         let rngs: Vec<SeededRng> = (0..2).map(|_| SeededRng::new(rng.next_u64())).collect();
         let executor = Executor::new(seed);
         for rng in &rngs {
             executor.spawn(async {
-                while disk.is_powered() {
+                while disk.iter().all(|disk| disk.is_powered()) {
                     model.client(&store, rng, 6).await;
                     if store.flush_index().await.is_err() || model.is_large() {
                         return;
@@ -104,15 +106,15 @@ fn the_index_never_overtakes_the_log_and_never_claims_what_it_lacks() {
         executor.run().unwrap_or_else(|stalled| panic!("seed {seed}: {stalled:?}"));
         drop(executor);
         for cut in 0..4 {
-            let image = disk.power_cut(rng.next_u64());
-            let after = Rc::new(RamDisk::from(image.clone()));
+            let images = [disk[0].power_cut(rng.next_u64()), disk[1].power_cut(rng.next_u64())];
+            let after = ram(&images);
             let (store, _) = block_on(Store::open(parts(&after), settings_of(seed), NOW)).unwrap();
             let status = store.status();
-            let entries = entries(&image, &header);
+            let entries = entries(&images[1], &header);
             indexed += entries.len();
             for entry in &entries {
                 assert!(
-                    is_in_log(&image, &status, entry),
+                    is_in_log(&images[0], &status, entry),
                     "seed {seed} cut {cut}: {entry:?} is not in the log"
                 );
             }
@@ -132,14 +134,13 @@ fn a_bucket_without_room_is_reported_and_its_blocks_are_found_all_the_same() {
     let (empty, header) = fresh();
     let mut full = empty.clone();
     // Every bucket is full of entries of nobody's.
-    let base = sizes().0 * 512;
     for bucket in header.start..header.stop {
         let mut block = vec![0xff; BLOCK as usize];
         block[..2].copy_from_slice(&13_u16.to_be_bytes());
         block[2..6].copy_from_slice(&header.bucket_magic.to_be_bytes());
-        full.put(base + header.bucket_offset(bucket).unwrap(), &block);
+        full[1].put(header.bucket_offset(bucket).unwrap(), &block);
     }
-    let disk = Rc::new(RamDisk::from(full));
+    let disk = ram(&full);
     block_on(async {
         let (store, _) = Store::open(parts(&disk), settings_of(0), NOW).await.unwrap();
         let score = store.write(BlockType::DATA, vec![1; 100].into(), NOW).await.unwrap();
