@@ -170,10 +170,14 @@ mod tests {
             log.append(&[number; 38], &alloc::vec![number; len]);
             expected.resize(expected.len() + 38 + len, number);
             groups.extend(log.close(0));
-            groups.extend(OpenLog::new(9 << 20, &[9], 512).close(1));
+            if number == 2 {
+                let mut other = OpenLog::new((9 << 20) + 1, &[9], 512);
+                other.append(&[7; 38], &[7; 5]);
+                groups.extend(other.close(1));
+            }
         }
         let merged = Group::merged(groups);
-        assert_eq!(merged.len(), 1);
+        assert_eq!((merged.len(), merged[1].arena), (2, 1));
         assert_eq!((merged[0].offset, merged[0].log_len), (8192, expected.len()));
         assert_eq!(merged[0].bytes[..expected.len()], expected);
         assert!(merged[0].bytes.len().is_multiple_of(512));
