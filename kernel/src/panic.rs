@@ -51,11 +51,16 @@ pub(crate) fn set_reboot(reboot: bool) {
     REBOOT.store(reboot, Ordering::Relaxed);
 }
 
+/// Whether the end has begun already. Asked once by each report.
+pub(crate) fn is_ending() -> bool {
+    ENDING.swap(true, Ordering::SeqCst)
+}
+
 /// Reports a panic and ends.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
-    if ENDING.swap(true, Ordering::SeqCst) {
-        // A panic within the report: nothing more can be said.
-        cpu::stop();
+    if is_ending() {
+        // A panic within a report: nothing more can be said.
+        end();
     }
     let mut console = console::emergency();
     // The emergency console takes everything, so there is no error to handle.

@@ -12,6 +12,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::RefCell;
+use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use net::rng::Rng;
@@ -110,26 +111,40 @@ fn heap_gives_apart_what_it_gives() -> Outcome {
     }
 }
 
-/// Takes nearly all free memory in large pieces, writes to both ends of each, and gives it back.
+/// Takes most free memory in 64 pieces, writes to both ends of each, and gives it back.
 fn all_memory_can_be_used() -> Outcome {
     let free = heap::status().free;
-    let mut pieces: Vec<Vec<u8>> = Vec::with_capacity(10_000);
-    loop {
+    let piece_len = (free / 64) & !0xfff;
+    let mut pieces: Vec<Vec<u64>> = Vec::with_capacity(64);
+    while pieces.len() < pieces.capacity() {
         let mut piece = Vec::new();
-        if pieces.len() == pieces.capacity() || piece.try_reserve_exact(1 << 20).is_err() {
+        if piece.try_reserve_exact(piece_len / 8).is_err() {
             break;
         }
-        piece.push(pieces.len() as u8);
+        let mark = pieces.len() as u64;
+        let room: &mut [MaybeUninit<u64>] = piece.spare_capacity_mut();
+        if let [first, .., last] = room {
+            first.write(mark);
+            last.write(!mark);
+        }
         pieces.push(piece);
     }
-    let taken = pieces.len() << 20;
-    let mut marks = (0..).zip(&pieces);
-    let whole = marks.all(|(index, piece): (usize, _)| piece.first() == Some(&(index as u8)));
+    let count = pieces.len();
+    let whole = (0..).zip(pieces.iter_mut()).all(|(mark, piece)| {
+        let [first, .., last] = piece.spare_capacity_mut() else { return false };
+        // SAFETY: the loop above wrote it.
+        let first = unsafe { first.assume_init() };
+        // SAFETY: as above.
+        let last = unsafe { last.assume_init() };
+        (first, last) == (mark, !mark)
+    });
     drop(pieces);
-    if !whole {
-        return Err("two pieces share memory");
+    match (whole, count) {
+        (false, _) => Err("two pieces share memory"),
+        // Pieces do not fit around holes and into what is left over.
+        (true, ..48) => Err("much memory cannot be had"),
+        (true, _) => Ok(()),
     }
-    if taken + (32 << 20) < free { Err("much memory cannot be had") } else { Ok(()) }
 }
 
 fn a_breakpoint_returns() -> Outcome {

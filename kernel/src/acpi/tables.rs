@@ -269,3 +269,6 @@ fn u64_at(table: &[u8], offset: usize) -> u64 {
     let field = table.get(offset..).and_then(<[u8]>::first_chunk).copied();
     u64::from_le_bytes(field.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

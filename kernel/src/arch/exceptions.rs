@@ -20,6 +20,10 @@ pub fn entered(interrupted: &Interrupted) {
         HARMLESS.fetch_add(1, Ordering::Relaxed);
         return;
     }
+    if panic::is_ending() {
+        // An exception within a report: nothing more can be said.
+        panic::end();
+    }
     let mut console = console::emergency();
     report(&mut console, interrupted);
     panic::backtrace(&mut console, interrupted.rip, interrupted.rsp);

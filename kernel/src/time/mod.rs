@@ -31,23 +31,26 @@ impl Rate {
     }
 }
 
+/// Enough that the scale's rounding stays below 10⁻⁷, and few enough that no product overflows.
+const SCALE_SHIFT: u32 = 44;
+
 #[derive(Clone, Copy, Debug)]
 struct Counter {
     started: u64,
     rate: Rate,
-    /// Microseconds per count, times 2^32: a multiplication instead of a division at every look.
+    /// Microseconds per count, times 2^[`SCALE_SHIFT`]: a multiplication instead of a division at every look.
     scale: u64,
 }
 
 impl Counter {
     fn new(started: u64, rate: Rate) -> Counter {
-        let scale = (1_000_000u128 << 32) / u128::from(rate.hertz.max(1));
+        let scale = (1_000_000u128 << SCALE_SHIFT) / u128::from(rate.hertz.max(1));
         Counter { started, rate, scale: scale as u64 }
     }
 
     fn at(&self, stamp: u64) -> Instant {
         let counts = u128::from(stamp.saturating_sub(self.started));
-        Instant { micros: ((counts * u128::from(self.scale)) >> 32) as u64 }
+        Instant { micros: ((counts * u128::from(self.scale)) >> SCALE_SHIFT) as u64 }
     }
 }
 
