@@ -138,3 +138,6 @@ pub enum Complaint {
     #[error("the chain of extended partitions is damaged at sector {0}")]
     Extended(u64),
 }
+
+#[cfg(test)]
+mod tests;

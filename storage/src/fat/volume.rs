@@ -456,3 +456,7 @@ async fn write_run<D: BlockDevice>(device: &D, first: u64, mut data: Bytes) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "volume_tests.rs"]
+mod tests;
