@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+pub mod bench;
 pub mod image;
 pub mod ping;
 pub mod read;
@@ -17,6 +18,8 @@ pub mod write;
 pub enum Command {
     /// Make bootable disk images.
     Image(image::Args),
+    /// Measure a venti server.
+    Bench(bench::Args),
     /// Serve a disk or image on this host.
     Serve(serve::Args),
     /// Ask a venti server whether it is there.
@@ -43,6 +46,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Image(args) => image::run(args),
+            Command::Bench(args) => bench::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),

@@ -1,0 +1,145 @@
+//! `granary bench`: how fast a venti server is, measured the same way each time.
+
+mod content;
+mod measure;
+mod report;
+
+use crate::dial::{Dial, HostArgs};
+use crate::host;
+use crate::outcome::{CodedError, OutputArgs};
+use crate::progress::Progress;
+use content::{Content, Lumps};
+use futures_util::future::try_join_all;
+use measure::{Load, Phase};
+use net::venti::MAX_LUMP;
+use net::venti::client::Client;
+use report::{Report, Row};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Arguments of `granary bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  granary bench -h tcp!127.0.0.1!17034\n  \
+    granary bench -h storage --sizes 1024,8192,57344 --depths 1,64 --connections 1,8 --json\n\n\
+    Stores about BLOCKS x SIZE bytes for each pair of depth and connections, for good: venti never forgets.\n\
+    A seed that was used on a server before makes new writes duplicates; the default one is the time.")]
+pub struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Blocks in each measurement.
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    blocks: usize,
+
+    /// Sizes of blocks, in bytes.
+    #[arg(long, value_delimiter = ',', default_value = "8192", value_name = "BYTES,…")]
+    sizes: Vec<usize>,
+
+    /// Requests under way on each connection.
+    #[arg(long, value_delimiter = ',', default_value = "1,32", value_name = "N,…")]
+    depths: Vec<usize>,
+
+    /// Connections at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,4", value_name = "N,…")]
+    connections: Vec<usize>,
+
+    /// What is measured, in this order. All but `new` and `miss` need the blocks of `new`: with the same seed they may
+    /// have been stored by an earlier run, for instance to read them after a restart.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_value = "new,duplicate,sequential,random,miss",
+        value_name = "PHASE,…"
+    )]
+    phases: Vec<Phase>,
+
+    /// What the blocks hold.
+    #[arg(long, value_enum, default_value_t = Content::Random)]
+    content: Content,
+
+    /// The same seed makes the same blocks.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Runs `granary bench`. Every block that is read is compared with its score.
+///
+/// # Errors
+/// If the server fails a request, or sends another block than was asked for.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let dial = args.host.dial()?;
+    check(&args)?;
+    host::run(async {
+        let report = measure_all(&args, &dial).await?;
+        args.output.print(&report, &report)?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn check(args: &Args) -> Result<(), CodedError> {
+    let sizes = args.sizes.iter().all(|size| (16..=MAX_LUMP).contains(size));
+    let depths = args.depths.iter().all(|depth| (1..=256).contains(depth));
+    let connections = args.connections.iter().all(|connections| (1..=1024).contains(connections));
+    let blocks = (1..=1 << 22).contains(&args.blocks);
+    match () {
+        () if !sizes => Err(CodedError::usage(format!("--sizes must be from 16 to {MAX_LUMP}"))),
+        () if !depths => Err(CodedError::usage("--depths must be from 1 to 256")),
+        () if !connections => Err(CodedError::usage("--connections must be from 1 to 1024")),
+        () if !blocks => Err(CodedError::usage("--blocks must be from 1 to 4194304")),
+        () => Ok(()),
+    }
+}
+
+async fn measure_all(args: &Args, dial: &Dial) -> anyhow::Result<Report> {
+    let seed = args.seed.unwrap_or_else(content::seed_of_now);
+    let cases = args.sizes.len() * args.connections.len() * args.depths.len();
+    let total = (cases * args.phases.len() * args.blocks) as u64;
+    let progress = if args.output.json { Progress::hidden() } else { Progress::items("bench", Some(total)) };
+    let mut rows = Vec::new();
+    let mut case = 0;
+    for &size in &args.sizes {
+        for &connections in &args.connections {
+            for &depth in &args.depths {
+                case += 1;
+                let lumps = Lumps::make(args.content, seed, case, args.blocks, size);
+                let clients = try_join_all((0..connections).map(|_| host::connect(dial))).await?;
+                let load = Load { clients: &clients, depth, lumps: &lumps, seed, progress: &progress };
+                for &phase in &args.phases {
+                    progress.show(format!("{phase}, {size} bytes, {connections} connections, depth {depth}"));
+                    let measured = load.measure(phase).await?;
+                    rows.push(Row { phase, size, connections, depth, measured });
+                }
+                try_join_all(clients.into_iter().map(leave)).await?;
+            }
+        }
+    }
+    progress.finish();
+    let sha1_mib_per_s = sha1_rate();
+    Ok(Report {
+        host: dial.to_string(),
+        seed,
+        blocks: args.blocks,
+        content: args.content,
+        sha1_mib_per_s,
+        rows,
+    })
+}
+
+async fn leave(client: Client) -> anyhow::Result<()> {
+    client.goodbye().await;
+    Ok(())
+}
+
+/// What one processor of this host hashes, in MiB/s: neither end can be faster than one hash per block.
+fn sha1_rate() -> f64 {
+    let bytes = vec![1; 16 << 20];
+    let begun = Instant::now();
+    let score = storage::score::Score::of(&bytes);
+    let seconds = begun.elapsed().as_secs_f64();
+    std::hint::black_box(score);
+    16.0 / seconds
+}
