@@ -77,7 +77,7 @@ pub async fn index<D: BlockDevice>(
 }
 
 /// Gives every section its buckets: only so many in all are used that a divisor of the scores yields exactly them.
-fn spread<D>(sections: &mut [Section<D>]) {
+pub(super) fn spread<D>(sections: &mut [Section<D>]) {
     let blocks: u64 = sections.iter().map(|section| u64::from(section.header.blocks)).sum();
     let mut blocks = blocks.min(u64::from(u32::MAX));
     let mut divisor = (1u64 << 32).div_ceil(blocks);
@@ -91,7 +91,8 @@ fn spread<D>(sections: &mut [Section<D>]) {
     let mut start = 0;
     for section in sections.iter_mut() {
         section.header.start = start;
-        section.header.stop = (start + section.header.blocks).saturating_sub(spare).min(used);
+        section.header.stop =
+            start.saturating_add(section.header.blocks - spare.min(section.header.blocks)).min(used);
         start = section.header.stop;
     }
     if let Some(last) = sections.last_mut() {
