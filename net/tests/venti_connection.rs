@@ -1,4 +1,5 @@
 //! Whole connections over pipes of the host: many clients, slow ones, hostile ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where something is missing")]
 
 mod venti_support;
 
@@ -39,6 +40,10 @@ fn frame(tag: u8, message: Message) -> Vec<u8> {
     let lump = Tagged { tag, message }.encode(Version::V04, &mut out).unwrap_or_default();
     out.extend_from_slice(&lump);
     out
+}
+
+fn write_of(tag: u8, length: usize) -> Vec<u8> {
+    frame(tag, Message::Twrite { block_type: tag % 16, lump: Bytes::from(vec![tag; length]) })
 }
 
 #[test]
@@ -207,7 +212,7 @@ proptest! {
             prop_oneof![
                 proptest::collection::vec(any::<u8>(), 0..60),
                 (any::<u8>(), 0usize..300).prop_map(|(tag, length)|
-                    frame(tag, Message::Twrite { block_type: tag % 16, lump: Bytes::from(vec![tag; length]) })),
+                    write_of(tag, length)),
                 (any::<u8>(), any::<u32>()).prop_map(|(tag, count)|
                     frame(tag, Message::Tread { score: Score::of(&[tag]), block_type: tag % 16, count })),
                 any::<u8>().prop_map(|tag| frame(tag, Message::Tsync)),

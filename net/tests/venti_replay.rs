@@ -1,4 +1,5 @@
 //! Captured conversations of the real venti, replayed against our server and our client.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where something is missing")]
 
 mod venti_support;
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 pub mod bench;
+pub mod copy;
 pub mod image;
 pub mod ping;
 pub mod read;
@@ -20,6 +21,8 @@ pub enum Command {
     Image(image::Args),
     /// Measure a venti server.
     Bench(bench::Args),
+    /// Copy a tree of blocks from one venti server to another.
+    Copy(copy::Args),
     /// Serve a disk or image on this host.
     Serve(serve::Args),
     /// Ask a venti server whether it is there.
@@ -47,6 +50,7 @@ impl Command {
         match self {
             Command::Image(args) => image::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Copy(args) => copy::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),

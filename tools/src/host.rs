@@ -20,7 +20,8 @@ use std::future::Future;
 use tokio::net::TcpStream;
 use tokio::task::LocalSet;
 
-/// Runs `work`, and whatever it spawns with [`tokio::task::spawn_local`], on this thread until `work` is done.
+/// Runs `work`, and whatever it spawns with [`tokio::task::spawn_local`], on this thread until `work` is
+/// done.
 ///
 /// # Errors
 /// If the host gives us no event loop, and those of `work`.

@@ -10,12 +10,12 @@ use storage::score::Score;
 /// Errors are the texts that clients see (`no block with score SCORE/TYPE exists`, …).
 #[allow(async_fn_in_trait, reason = "everything of ours runs on one core, so no future needs to be Send")]
 pub trait Blocks {
-    /// The lump with this name, whole and verified. `limit`: the longest that the client takes, in bytes; a longer lump
-    /// is an error, never cut short.
+    /// The lump with this name, whole and verified. `limit`: the longest that the client takes, in bytes; a
+    /// longer lump is an error, never cut short.
     async fn read(&self, score: Score, block_type: BlockType, limit: usize) -> Result<Bytes, Text>;
 
-    /// Keeps `lump` (1..=[`super::MAX_LUMP`] bytes) and returns its score. From here on reads find it; a power cut may
-    /// still lose it.
+    /// Keeps `lump` (1..=[`super::MAX_LUMP`] bytes) and returns its score. From here on reads find it; a
+    /// power cut may still lose it.
     async fn write(&self, block_type: BlockType, lump: Bytes) -> Result<Score, Text>;
 
     /// Returns once every write that had returned before the call survives a power cut.

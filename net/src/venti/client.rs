@@ -1,7 +1,7 @@
 //! A venti client: many requests under way on one connection, every score checked.
 //!
-//! Knows the client's end of a session; must not know how a stream was opened. [`connect`] returns a [`Client`] and
-//! the future that carries its bytes; run both side by side (spawn the future, or join it).
+//! Knows the client's end of a session; must not know how a stream was opened. [`connect`] returns a
+//! [`Client`] and the future that carries its bytes; run both side by side (spawn the future, or join it).
 
 mod shared;
 
@@ -107,8 +107,8 @@ impl Drop for Handle {
     }
 }
 
-/// Says hello over a fresh stream. The second value carries the connection's bytes and must be run beside the client;
-/// it ends with the connection.
+/// Says hello over a fresh stream. The second value carries the connection's bytes and must be run beside the
+/// client; it ends with the connection.
 pub async fn connect<R: Read, W: Write, C: Clock>(
     reader: R,
     mut writer: W,

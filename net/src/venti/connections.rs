@@ -56,8 +56,8 @@ impl Connections {
         Rc::new(Connections { max: max.max(1), open: RefCell::default(), counters: Cell::default() })
     }
 
-    /// Lets a connection in. Beyond the limit the one that is idle for longest is told to end, those that never said
-    /// hello first; `None` if all are busy, or if those told to end have not gone yet.
+    /// Lets a connection in. Beyond the limit the one that is idle for longest is told to end, those that
+    /// never said hello first; `None` if all are busy, or if those told to end have not gone yet.
     pub fn admit(self: &Rc<Connections>, now: Instant) -> Option<Ticket> {
         let mut open = self.open.borrow_mut();
         if open.len() >= self.max {

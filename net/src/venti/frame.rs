@@ -1,14 +1,15 @@
-//! Cutting a stream of bytes into frames: a length in front (two or four bytes by version), then that many bytes.
+//! Cutting a stream of bytes into frames: a length in front (two or four bytes by version), then that many
+//! bytes.
 //!
-//! Each frame gets memory of its own, exactly as large as it is: a lump that a cache keeps holds no other lump's bytes
-//! alive. A peer's promise of a large frame costs no more than [`MAX_FRAME`].
+//! Each frame gets memory of its own, exactly as large as it is: a lump that a cache keeps holds no other
+//! lump's bytes alive. A peer's promise of a large frame costs no more than [`MAX_FRAME`].
 
 use super::Version;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// Longest frame accepted: a write of 65,535 bytes. Lumps beyond [`super::MAX_LUMP`] are refused by name up to here, as
-/// version 02 can send them; longer frames end the connection.
+/// Longest frame accepted: a write of 65,535 bytes. Lumps beyond [`super::MAX_LUMP`] are refused by name up
+/// to here, as version 02 can send them; longer frames end the connection.
 pub const MAX_FRAME: usize = 6 + 65_535;
 
 /// A frame that is longer than this end takes. What follows it cannot be found again.
@@ -36,8 +37,8 @@ impl FrameCutter {
         FrameCutter { version, length: [0; 4], length_filled: 0, body: Vec::new() }
     }
 
-    /// Takes bytes from the front of `input`, at most one frame. `None`: `input` is used up and the frame goes on.
-    /// The frame comes without its length; it may be empty.
+    /// Takes bytes from the front of `input`, at most one frame. `None`: `input` is used up and the frame
+    /// goes on. The frame comes without its length; it may be empty.
     pub fn cut(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLong> {
         let width = self.version.length_width();
         while self.length_filled < width {
@@ -126,7 +127,10 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_frames_or_too_long(bytes in proptest::collection::vec(any::<u8>(), 0..400), wide in any::<bool>()) {
+        fn any_bytes_are_frames_or_too_long(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            wide in any::<bool>(),
+        ) {
             let version = if wide { Version::V04 } else { Version::V02 };
             let mut cutter = FrameCutter::new(version);
             let mut input = &bytes[..];

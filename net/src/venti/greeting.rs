@@ -1,8 +1,8 @@
 //! The line that each end sends first, and the choice of a version.
 //!
-//! Form: `venti-` versions `-` comment, newline; versions are separated by `:`. Existing implementations scan the
-//! whole rest of the line for versions, so no word of a comment, cut at `:` and `-`, may be `02` or `04`; anything
-//! else is free text for them and may announce what this end can do besides.
+//! Form: `venti-` versions `-` comment, newline; versions are separated by `:`. Existing implementations scan
+//! the whole rest of the line for versions, so no word of a comment, cut at `:` and `-`, may be `02` or `04`;
+//! anything else is free text for them and may announce what this end can do besides.
 
 use super::Version;
 use alloc::vec::Vec;
@@ -152,7 +152,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
         #[test]
-        fn reads_any_bytes_in_any_pieces_alike(bytes in proptest::collection::vec(any::<u8>(), 0..80), at in 0usize..90) {
+        fn reads_any_bytes_in_any_pieces_alike(
+            bytes in proptest::collection::vec(any::<u8>(), 0..80),
+            at in 0usize..90,
+        ) {
             let mut line = b"venti-04".to_vec();
             line.extend(bytes);
             let whole = read(&line);

@@ -46,7 +46,8 @@ impl Text {
 }
 
 impl fmt::Display for Text {
-    /// Bytes that are no UTF-8, and control characters, show as U+FFFD: a peer's text cannot steer a terminal.
+    /// Bytes that are no UTF-8, and control characters, show as U+FFFD: a peer's text cannot steer a
+    /// terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for letter in chunk.valid().chars() {
@@ -84,7 +85,8 @@ pub struct Hello {
     pub codec: Bytes,
 }
 
-/// A message, apart from its tag. Names are the protocol's. Block types are raw numbers, perhaps illegal ones.
+/// A message, apart from its tag. Names are the protocol's. Block types are raw numbers, perhaps illegal
+/// ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The request failed; why.
@@ -188,8 +190,8 @@ impl Tagged {
         Ok(Tagged { tag, message })
     }
 
-    /// Appends the frame, length included, to `out`, except the lump that ends it, which is returned for the caller to
-    /// send after it.
+    /// Appends the frame, length included, to `out`, except the lump that ends it, which is returned for the
+    /// caller to send after it.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Option<Bytes> {
         let start = out.len();
         out.resize(start + version.length_width(), 0);

@@ -1,7 +1,7 @@
 //! Venti's wire protocol: greeting, frames, messages, and both ends of a session.
 //!
-//! Knows the protocol of venti(6) and venti(7) in the versions 02 and 04; must not know sockets, disks, or how a
-//! block is found. Bytes arrive through [`embedded_io_async`] halves, blocks through [`Blocks`].
+//! Knows the protocol of venti(6) and venti(7) in the versions 02 and 04; must not know sockets, disks, or
+//! how a block is found. Bytes arrive through [`embedded_io_async`] halves, blocks through [`Blocks`].
 //!
 //! | module | what |
 //! |---|---|

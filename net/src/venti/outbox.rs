@@ -39,7 +39,8 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// Lumps up to `coalesce` bytes are copied next to their headers; longer ones are sent from where they are.
+    /// Lumps up to `coalesce` bytes are copied next to their headers; longer ones are sent from where they
+    /// are.
     pub(super) fn new(coalesce: usize) -> Outbox {
         Outbox { batches: VecDeque::new(), spare: Vec::new(), coalesce }
     }

@@ -1,7 +1,8 @@
 //! One connection: requests run side by side, replies leave as they finish, packed into large writes.
 //!
-//! Three futures share the connection in one task: one reads requests, one works on them, one sends replies. Nothing
-//! is read while too much is under way, so a client that asks faster than it listens holds a bounded amount of memory.
+//! Three futures share the connection in one task: one reads requests, one works on them, one sends replies.
+//! Nothing is read while too much is under way, so a client that asks faster than it listens holds a bounded
+//! amount of memory.
 
 use super::barrier::SyncBarrier;
 use super::blocks::Blocks;

@@ -1,7 +1,7 @@
 //! The server's end of a session, apart from sockets and stores: bytes in, [`Event`]s out.
 //!
-//! Order: greeting, hello (tag 0, the version chosen), then requests in any number. What a store need not be asked for
-//! is answered here: pings, odd and broken messages, the empty block.
+//! Order: greeting, hello (tag 0, the version chosen), then requests in any number. What a store need not be
+//! asked for is answered here: pings, odd and broken messages, the empty block.
 
 use super::frame::{FrameCutter, FrameTooLong};
 use super::greeting::{BadGreeting, Greeting, GreetingReader};
@@ -101,8 +101,8 @@ impl ServerSession {
         self.peer.as_ref()
     }
 
-    /// Takes bytes from the front of `input` up to the next event. `None`: `input` is used up; come back with more.
-    /// After [`Event::Close`] everything is swallowed.
+    /// Takes bytes from the front of `input` up to the next event. `None`: `input` is used up; come back with
+    /// more. After [`Event::Close`] everything is swallowed.
     pub fn receive(&mut self, input: &mut &[u8]) -> Option<Event> {
         loop {
             let event = match &mut self.state {
@@ -168,7 +168,8 @@ impl ServerSession {
         None
     }
 
-    /// A hello's length is at most 2571: in version 04 its first two bytes are zero, in version 02 they are not.
+    /// A hello's length is at most 2571: in version 04 its first two bytes are zero, in version 02 they are
+    /// not.
     fn choose(&mut self, first: u8, second: u8) {
         let version = if (first, second) == (0, 0) { Version::V04 } else { Version::V02 };
         let mut cutter = FrameCutter::new(version);
@@ -192,7 +193,8 @@ impl ServerSession {
     }
 }
 
-/// What a frame after the hello asks for. `None`: a broken message without a tag, which nobody can be told about.
+/// What a frame after the hello asks for. `None`: a broken message without a tag, which nobody can be told
+/// about.
 fn request(frame: Bytes) -> Option<Event> {
     let Tagged { tag, message } = match Tagged::parse(frame) {
         Ok(tagged) => tagged,

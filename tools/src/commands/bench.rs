@@ -43,8 +43,8 @@ pub struct Args {
     #[arg(long, value_delimiter = ',', default_value = "1,4", value_name = "N,…")]
     connections: Vec<usize>,
 
-    /// What is measured, in this order. All but `new` and `miss` need the blocks of `new`: with the same seed they may
-    /// have been stored by an earlier run, for instance to read them after a restart.
+    /// What is measured, in this order. All but `new` and `miss` need the blocks of `new`: with the same seed
+    /// they may have been stored by an earlier run, for instance to read them after a restart.
     #[arg(
         long,
         value_enum,

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 /// Arguments of `granary ping`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  granary ping --host tcp!127.0.0.1!17034\n  venti=storage granary ping --count 10"
-)]
+#[command(after_help = "Examples:\n  granary ping --host tcp!127.0.0.1!17034\n  \
+    venti=storage granary ping --count 10")]
 pub struct Args {
     #[command(flatten)]
     host: HostArgs,

@@ -21,7 +21,8 @@ pub struct Args {
     #[command(flatten)]
     host: HostArgs,
 
-    /// The block's type, 0 to 16. Without it every type is tried, and the one that exists is named on standard error.
+    /// The block's type, 0 to 16. Without it every type is tried, and the one that exists is named on
+    /// standard error.
     #[arg(short = 't', long = "type", value_name = "TYPE", value_parser = parse_type)]
     block_type: Option<BlockType>,
 
@@ -46,8 +47,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         let lump = match args.block_type {
             Some(block_type) => client.read(args.score, block_type, MAX_LUMP).await?,
             None => {
-                let (block_type, lump) = find(&client, args.score).await?;
-                eprintln!("granary read -h {dial} -t {} {}", block_type.decoded(), args.score);
+                let (number, lump) = find(&client, args.score).await?;
+                eprintln!("granary read -h {dial} -t {number} {}", args.score);
                 lump
             }
         };
@@ -58,12 +59,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The first type under which the server has this score, and its lump.
-pub(crate) async fn find(client: &Client, score: Score) -> anyhow::Result<(BlockType, Bytes)> {
-    let all = [0, 8, 16].into_iter().chain(1..=7);
-    for block_type in all.filter_map(BlockType::from_decoded) {
+/// The first type under which the server has this score, by venti's own number, and its lump. A pointer to
+/// data and one to a directory look alike; the former is said.
+pub(crate) async fn find(client: &Client, score: Score) -> anyhow::Result<(u8, Bytes)> {
+    for number in [0, 8, 16].into_iter().chain(1..=7) {
+        let Some(block_type) = BlockType::from_decoded(number) else { continue };
         match client.read(score, block_type, MAX_LUMP).await {
-            Ok(lump) => return Ok((block_type, lump)),
+            Ok(lump) => return Ok((number, lump)),
             Err(ClientError::Server(text)) if is_miss(text.as_bytes()) => {}
             Err(other) => return Err(other.into()),
         }

@@ -1,4 +1,5 @@
-//! A file or disk of the host as a [`BlockDevice`]. Requests run on threads of their own, so nothing waits for a disk.
+//! A file or disk of the host as a [`BlockDevice`]. Requests run on threads of their own, so nothing waits
+//! for a disk.
 
 use bytes::Bytes;
 use std::fs::{File, OpenOptions, TryLockError};

@@ -1,4 +1,5 @@
-//! TCP of the host as a pair of `embedded-io-async` halves. A dropped [`Writer`] ends the stream towards the peer.
+//! TCP of the host as a pair of `embedded-io-async` halves. A dropped [`Writer`] ends the stream towards the
+//! peer.
 
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use std::io;

@@ -130,13 +130,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn any_bytes_after_the_hello_mean_the_same_in_any_pieces(
-        bytes in proptest::collection::vec(prop_oneof![Just(0u8), 0u8..40, any::<u8>()], 0..300), piece in 1usize..50
+        bytes in proptest::collection::vec(prop_oneof![Just(0u8), 0u8..40, any::<u8>()], 0..300),
+        piece in 1usize..50,
     ) {
         let whole = events(&mut serving(), &bytes);
         let mut session = serving();
         let pieces: Vec<Event> = bytes.chunks(piece).flat_map(|part| events(&mut session, part)).collect();
         // A reply to a frame that is too long needs its type and tag at hand.
-        let lasting = |events: &[Event]| events.iter().filter(|event| !too_long(event)).cloned().collect::<Vec<_>>();
+        let lasting = |events: &[Event]| -> Vec<Event> {
+            events.iter().filter(|event| !too_long(event)).cloned().collect()
+        };
         prop_assert_eq!(lasting(&whole), lasting(&pieces));
     }
 }

@@ -14,7 +14,8 @@ pub(super) enum Content {
     Text,
 }
 
-/// The blocks of one measurement, with their scores: the client's own arithmetic is done before the clock starts.
+/// The blocks of one measurement, with their scores: the client's own arithmetic is done before the clock
+/// starts.
 pub(super) struct Lumps {
     pub(super) lumps: Vec<(Score, Bytes)>,
 }
