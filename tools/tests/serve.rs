@@ -1,0 +1,109 @@
+//! `granary serve` as a process: a disk is served, stopped, killed, served again, and refused to a second server.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+fn granary(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
+    command.args(arguments).env_remove("venti").env_remove("GRANARY_LOG");
+    command
+}
+
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut command = granary(arguments);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Runs a command that must succeed; returns its standard output without the last newline.
+fn text(arguments: &[&str], input: &[u8]) -> String {
+    let output = run(arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+/// A small disk; its kernel is none, and nobody boots it.
+fn make_disk(folder: &Path, name: &str) -> PathBuf {
+    let (disk, kernel) = (folder.join(name), folder.join("kernel"));
+    std::fs::write(&kernel, b"no kernel").unwrap();
+    let [file, kernel] = [&disk, &kernel].map(|path| path.to_str().unwrap());
+    text(&["image", "create", file, "--size", "256M", "--kernel", kernel], b"");
+    disk
+}
+
+/// A server, and how to reach it. Killed when dropped.
+struct Server {
+    child: Child,
+    dial: String,
+}
+
+impl Server {
+    fn start(disk: &Path) -> Server {
+        let mut command = granary(&["serve", "--listen", "tcp!127.0.0.1!0", "--json", "--disk"]);
+        let mut child = command.arg(disk).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&line).expect(&line);
+        let dial = said["address"].as_str().unwrap().to_owned();
+        Server { child, dial }
+    }
+
+    fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().unwrap_or_default();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn what_was_synced_is_served_again_after_a_stop_and_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = make_disk(folder.path(), "disk.img");
+    let mut stored: Vec<(String, String)> = Vec::new();
+    for round in 0..3u8 {
+        let server = Server::start(&disk);
+        for (score, lump) in &stored {
+            assert_eq!(&text(&["read", "-h", &server.dial, "-t", "0", score], b""), lump, "round {round}");
+        }
+        let lump = format!("grain of round {round}");
+        let score = text(&["write", "--host", &server.dial], lump.as_bytes());
+        text(&["sync", "--host", &server.dial], b"");
+        stored.push((score, lump));
+        if round == 0 {
+            let second = run(&["serve", "--disk", disk.to_str().unwrap()], b"");
+            assert_eq!(second.status.code(), Some(1));
+            assert!(String::from_utf8_lossy(&second.stderr).contains("is in use"), "{second:?}");
+            server.stop();
+        }
+    }
+}
+
+#[test]
+fn a_tree_is_measured_and_copied_from_one_server_to_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers = ["from.img", "to.img"].map(|name| Server::start(&make_disk(folder.path(), name)));
+    let [from, to] = servers.each_ref().map(|server| server.dial.as_str());
+    let report =
+        text(&["bench", "-h", from, "--blocks", "64", "--sizes", "600", "--json", "--seed", "1"], b"");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["rows"].as_array().unwrap().len(), 5 * 2 * 2);
+    let archive = text(&["vac", "-h", from, env!("CARGO_MANIFEST_DIR")], b"");
+    text(&["copy", "-m", from, to, &archive], b"");
+    let listing = text(&["unvac", "-h", to, "-t", &archive], b"");
+    assert!(listing.lines().any(|line| line.ends_with("tests/serve.rs")), "{listing}");
+    let missing = run(&["copy", from, to, &"1".repeat(40)], b"");
+    assert_eq!(missing.status.code(), Some(1));
+}
