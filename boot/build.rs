@@ -5,6 +5,9 @@ use std::path::Path;
 fn main() {
     let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     link("granary-kernel", &Path::new(&here).join("link.ld"));
+    link("granary-bios", &Path::new(&here).join("src/bios/link.ld"));
+    // What a BIOS starts has no headers.
+    println!("cargo:rustc-link-arg-bin=granary-bios=-Wl,--oformat=binary");
 }
 
 /// Links binary `name` as a static image, laid out by `script`.

@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`boot_info`], [`command_line`] | what the loader says | who loaded us |
+//! | [`loader`] | what a loader must know of a kernel and tell it | firmware |
 //! | [`arch`] | the processor: tables, interrupt entry, exceptions, local APIC | drivers |
 //! | [`memory`] | frames, heap, page tables, device registers | devices |
 //! | [`acpi`] | firmware's tables; power | AML |
@@ -33,6 +34,7 @@ pub mod disk;
 pub mod entropy;
 pub mod executor;
 pub mod interrupts;
+pub mod loader;
 pub mod memory;
 mod node;
 pub mod panic;

@@ -108,9 +108,9 @@ impl Spec {
                     add(&["-append", &self.command_line]);
                 }
             }
-            Firmware::Bios | Firmware::Uefi => {
-                bail!("this version boots directly only (QEMU loads the kernel): leave --firmware at direct")
-            }
+            Firmware::Bios if self.command_line.is_empty() => {}
+            Firmware::Bios => bail!("only --firmware direct passes a command line; use --set instead"),
+            Firmware::Uefi => bail!("this version has no UEFI loader: use --firmware direct or bios"),
         }
         for (index, disk) in self.disks.iter().enumerate() {
             // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
@@ -119,7 +119,8 @@ impl Spec {
                 "if=none,id=disk{index},format=raw,cache=writeback,file={}",
                 path_text(disk)?.replace(',', ",,")
             );
-            let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}");
+            let boot = if self.firmware == Firmware::Direct { "" } else { &format!(",bootindex={index}") };
+            let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}{boot}");
             add(&["-drive", &drive, "-device", &device]);
         }
         let mut net = if self.silent_network { "hubport,hubid=0,id=net0" } else { "user,id=net0" }.to_owned();

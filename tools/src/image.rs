@@ -7,8 +7,9 @@
 //! A bloom filter is made only where one of 512 MiB costs little: in smaller ones venti's arithmetic sets bits inside the
 //! header and loses them, so that a real venti that takes over the disk would not find some blocks. Granary needs none.
 
+use crate::boot_files::BootFiles;
 use crate::host::device::{Access, FileDevice};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
@@ -123,7 +124,7 @@ pub fn create(
     path: &Path,
     plan: &Plan,
     settings: &str,
-    kernel: &[u8],
+    boot: &BootFiles,
     arena_done: impl Fn(),
 ) -> anyhow::Result<Made> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
@@ -132,16 +133,23 @@ pub fn create(
     let device = FileDevice::open(path, Access::Write)?;
     let mut random = Random(File::open("/dev/urandom").context("the host has no source of randomness")?);
     crate::host::run(async {
-        write_tables(&device, plan, &mut random).await?;
+        write_tables(&device, plan, &boot.boot_sector, &mut random).await?;
+        write_second_stage(&device, &boot.second_stage).await?;
         let efi = Partition::new("esp", device.clone(), ALIGNMENT, EFI_SECTORS)?;
         let serial = random.number()?;
         Volume::format(efi, b"EFI        ", ALIGNMENT as u32, serial, now()).await?;
-        write_9fat(plan.part(device.clone(), "9fat")?, plan, settings, kernel, random.number()?).await?;
+        write_9fat(plan.part(device.clone(), "9fat")?, plan, settings, &boot.kernel, random.number()?)
+            .await?;
         write_store(&device, plan, &mut random, arena_done).await
     })
 }
 
-async fn write_tables(device: &FileDevice, plan: &Plan, random: &mut Random) -> anyhow::Result<()> {
+async fn write_tables(
+    device: &FileDevice,
+    plan: &Plan,
+    boot_sector: &[u8],
+    random: &mut Random,
+) -> anyhow::Result<()> {
     let mut entry = |kind, first, last, label: &str| -> anyhow::Result<gpt::Entry> {
         Ok(gpt::Entry { kind, unique: gpt::Guid::random(random.bytes()?), first, last, label: label.into() })
     };
@@ -157,8 +165,20 @@ async fn write_tables(device: &FileDevice, plan: &Plan, random: &mut Random) -> 
     device.write(plan.plan9.0 + prep::TABLE_AT, Bytes::from(table)).await?;
     device.write(backup_at, Bytes::from(tables.backup)).await?;
     device.write(gpt::PRIMARY_AT, Bytes::from(tables.primary)).await?;
-    device.write(0, Bytes::copy_from_slice(&mbr::protective(plan.sectors, &[]))).await?;
+    device.write(0, Bytes::copy_from_slice(&mbr::protective(plan.sectors, boot_sector))).await?;
     Ok(device.flush().await?)
+}
+
+async fn write_second_stage(device: &FileDevice, code: &[u8]) -> anyhow::Result<()> {
+    let mut sectors = code.to_vec();
+    sectors.resize(code.len().next_multiple_of(SECTOR as usize), 0);
+    let room = (ALIGNMENT - BIOS_START) * SECTOR;
+    ensure!(
+        sectors.len() as u64 <= room,
+        "the BIOS loader has {} bytes, there is room for {room}",
+        code.len()
+    );
+    Ok(device.write(BIOS_START, Bytes::from(sectors)).await?)
 }
 
 async fn write_9fat(

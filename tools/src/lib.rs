@@ -5,6 +5,7 @@
 //! | [`commands`] | one module per verb: its arguments, its work, what it prints | other verbs |
 //! | [`archive`] | host files ↔ archives | command lines |
 //! | [`image`] | bootable disk images: where things lie, and making them | command lines |
+//! | [`boot_files`] | what an image starts with, from the files of a build | where it goes |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
 //! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
@@ -21,6 +22,7 @@ use clap::{ArgAction, Parser};
 use std::process::ExitCode;
 
 pub mod archive;
+pub mod boot_files;
 pub mod commands;
 pub mod dial;
 pub mod host;

@@ -1,6 +1,7 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
 use super::{Bench, Node};
+use crate::machine::Firmware;
 use crate::tree;
 use anyhow::Result;
 
@@ -8,6 +9,24 @@ use anyhow::Result;
 pub fn direct(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     main_job(bench, bench.node(&disk)?)
+}
+
+/// SeaBIOS starts the disk's own loader.
+pub fn bios(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Bios;
+    main_job(bench, node)
+}
+
+/// The loader beside another chipset, and with little memory.
+pub fn bios_of_a_small_pc(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Bios;
+    node.spec.machine = "pc".into();
+    node.spec.memory = "64M".into();
+    main_job(bench, node)
 }
 
 /// The older machine type, and processors that nobody uses yet.

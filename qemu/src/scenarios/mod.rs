@@ -53,6 +53,8 @@ type Scenario = fn(&Bench) -> Result<()>;
 
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("direct-boot-archives-survive-a-power-cut", boots::direct),
+    ("bios-boot-archives-survive-a-power-cut", boots::bios),
+    ("bios-boot-of-the-pc-machine-with-64-mib", boots::bios_of_a_small_pc),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),

@@ -330,10 +330,10 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     async fn read_chain(&self, chain: &[u32]) -> Result<Vec<u8>, FatError> {
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(chain.len() * self.geometry.cluster_len() as usize);
         for run in runs(chain) {
             let sectors = run.len() as u32 * self.geometry.cluster_sectors;
-            content.append(&mut read_run(&self.device, self.geometry.cluster_at(run[0]), sectors).await?);
+            read_into(&mut content, &self.device, self.geometry.cluster_at(run[0]), sectors).await?;
         }
         Ok(content)
     }
@@ -438,13 +438,23 @@ fn runs(chain: &[u32]) -> impl Iterator<Item = &[u32]> {
 
 async fn read_run<D: BlockDevice>(device: &D, first: u64, sectors: u32) -> Result<Vec<u8>, DeviceError> {
     let mut bytes = Vec::with_capacity(sectors as usize * device.sector_size() as usize);
+    read_into(&mut bytes, device, first, sectors).await?;
+    Ok(bytes)
+}
+
+async fn read_into<D: BlockDevice>(
+    bytes: &mut Vec<u8>,
+    device: &D,
+    first: u64,
+    sectors: u32,
+) -> Result<(), DeviceError> {
     let mut done = 0;
     while done < sectors {
         let count = (sectors - done).min(REQUEST_SECTORS_MAX);
         bytes.extend_from_slice(&device.read(first + u64::from(done), count).await?);
         done += count;
     }
-    Ok(bytes)
+    Ok(())
 }
 
 async fn write_run<D: BlockDevice>(device: &D, first: u64, mut data: Bytes) -> Result<(), DeviceError> {

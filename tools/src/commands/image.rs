@@ -1,5 +1,6 @@
 //! `granary image create`: a bootable disk image with an empty store on it.
 
+use crate::boot_files::BootFiles;
 use crate::image::{self, Plan};
 use crate::outcome::{CodedError, OutputArgs};
 use crate::progress::Progress;
@@ -44,7 +45,7 @@ pub struct CreateArgs {
     #[arg(long, value_parser = size, value_name = "N", default_value_t = ARENA_SIZE)]
     arena_size: u64,
 
-    /// The kernel; default: granary-kernel beside this program.
+    /// The kernel; default: granary-kernel beside this program. The BIOS loader, granary-bios, is looked for beside it.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 
@@ -75,20 +76,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     let settings = settings_text(&args.set)?;
-    let kernel_path = args.kernel.clone().map_or_else(default_kernel, Ok)?;
-    let kernel = std::fs::read(&kernel_path).with_context(|| {
-        format!(
-            "reading the kernel {} (build it with `cargo build --release -p boot`)",
-            kernel_path.display()
-        )
-    })?;
+    let boot = BootFiles::read(args.kernel.as_deref())?;
     if args.file.exists() && !args.force {
         bail!("{} exists: choose another name, or --force to replace it", args.file.display());
     }
     let plan = Plan::new(args.size, args.arena_size)?;
     let progress =
         if args.output.json { Progress::hidden() } else { Progress::items("formatting arenas", None) };
-    let made = image::create(&args.file, &plan, &settings, &kernel, || progress.advance(1));
+    let made = image::create(&args.file, &plan, &settings, &boot, || progress.advance(1));
     progress.finish();
     let made = made.with_context(|| format!("making {}", args.file.display()))?;
     let text =
@@ -112,8 +107,4 @@ fn settings_text(lines: &[String]) -> anyhow::Result<String> {
             Err(CodedError::usage(errors.join("\n")).into())
         }
     }
-}
-
-fn default_kernel() -> anyhow::Result<PathBuf> {
-    Ok(std::env::current_exe()?.with_file_name("granary-kernel"))
 }

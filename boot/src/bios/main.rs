@@ -1,0 +1,155 @@
+//! The BIOS loader: boot sector and second stage. Finds the kernel in 9fat, loads it, and starts it as PVH loaders do.
+//!
+//! | part | what |
+//! |---|---|
+//! | `boot_sector.s` | the disk's first sector: fetches the rest |
+//! | `real_mode.s` | between real mode, where the BIOS lives, and long mode, where everything else runs |
+//! | `firmware` | the BIOS's services, one call each |
+//! | `disk` | the boot disk as a [`storage::device::BlockDevice`] |
+//! | `console` | words on screen and serial port |
+//! | `memory` | the memory map; the heap; where the kernel may go |
+//!
+//! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Nothing is ever written to the
+//! disk. Never: interrupts in long mode, a second processor.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod console;
+mod disk;
+mod firmware;
+mod memory;
+
+use alloc::vec::Vec;
+use console::say;
+use core::convert::Infallible;
+use core::panic::PanicInfo;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use disk::{BiosDisk, NoDisk};
+use kernel::loader::{BadKernel, Handover, KernelFile, MAP_ENTRY_LEN, map_entry};
+use memory::{MemoryError, MemoryMap};
+use storage::device::DeviceError;
+use storage::disk::survey::NINE_FAT;
+use storage::fat::{FatError, Volume};
+use storage::partition::Partition;
+
+core::arch::global_asm!(include_str!("boot_sector.s"));
+core::arch::global_asm!(include_str!("real_mode.s"));
+
+/// The kernels in 9fat, in the order in which they are tried.
+const KERNELS: [&str; 2] = ["granary.a", "granary.b"];
+
+/// Why no kernel was started.
+#[derive(Debug, thiserror::Error)]
+enum BootError {
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    #[error(transparent)]
+    Disk(#[from] NoDisk),
+    #[error("reading the partition tables: {0}")]
+    Tables(DeviceError),
+    #[error("the boot disk has no partition called 9fat")]
+    NoFat,
+    #[error("9fat: {0}")]
+    Fat(FatError),
+    #[error("9fat holds no kernel: neither granary.a nor granary.b can be started")]
+    NoKernel,
+}
+
+/// Why one of the kernels was not started.
+#[derive(Debug, thiserror::Error)]
+enum KernelError {
+    #[error(transparent)]
+    File(#[from] FatError),
+    #[error(transparent)]
+    Format(#[from] BadKernel),
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+}
+
+/// Where the assembly arrives: long mode, interrupts off, the first 4 GiB mapped. `drive` is the BIOS's number.
+#[unsafe(no_mangle)]
+extern "C" fn stage2_main(drive: u32) -> ! {
+    console::start();
+    let Err(error) = boot(drive as u8);
+    say(format_args!("granary: cannot boot: {error}"));
+    firmware::stop()
+}
+
+fn boot(drive: u8) -> Result<Infallible, BootError> {
+    let map = MemoryMap::read()?;
+    let len_max = memory::start_heap(&map)?;
+    let disk = BiosDisk::open(drive)?;
+    let volume = now(open_9fat(disk))?;
+    for name in KERNELS {
+        let Err(error) = start(&volume, name, len_max, &map);
+        say(format_args!("granary: {name}: {error}"));
+    }
+    Err(BootError::NoKernel)
+}
+
+async fn open_9fat(disk: BiosDisk) -> Result<Volume<Partition<BiosDisk>>, BootError> {
+    let layout = storage::disk::find(&disk).await.map_err(BootError::Tables)?;
+    for complaint in &layout.complaints {
+        say(format_args!("granary: {complaint}"));
+    }
+    let part = layout.part(NINE_FAT).ok_or(BootError::NoFat)?;
+    let window = Partition::new(NINE_FAT, disk, part.first, part.count).map_err(|_| BootError::NoFat)?;
+    Volume::open(window).await.map_err(BootError::Fat)
+}
+
+/// Loads the kernel of this name and starts it.
+fn start(
+    volume: &Volume<Partition<BiosDisk>>,
+    name: &str,
+    len_max: u64,
+    map: &MemoryMap,
+) -> Result<Infallible, KernelError> {
+    say(format_args!("granary: loading {name}"));
+    let file = now(volume.read(name, len_max))?;
+    let kernel = KernelFile::parse(&file)?;
+    for segment in &kernel.segments {
+        map.check_free(segment.address, segment.len)?;
+    }
+    for segment in &kernel.segments {
+        // SAFETY: the range was just checked to be RAM outside everything of ours, and it lies below 4 GiB.
+        unsafe { memory::place(segment.address, segment.bytes, segment.len) };
+    }
+    let regions: Vec<u8> = map.regions().iter().flat_map(|r| map_entry(r.start, r.len, r.kind)).collect();
+    let handover = Handover {
+        map: regions.as_ptr().addr() as u64,
+        map_entries: (regions.len() / MAP_ENTRY_LEN) as u32,
+        ..Handover::default()
+    };
+    let info = handover.encode();
+    // SAFETY: the kernel stands where its file wants it, and what it is told lies in our memory below 4 GiB, which
+    // nobody touches any more.
+    unsafe { firmware::enter(kernel.entry, info.as_ptr().addr() as u32) }
+}
+
+/// The result of a future that only ever waits for the BIOS, which does not return before it is done.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a disk read was put off"),
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    say(format_args!("granary: the boot loader has failed: {info}"));
+    firmware::stop()
+}
+
+/// The precompiled libraries refer to it; with `panic = "abort"` nothing calls it.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// As `rust_eh_personality`.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    panic!("unwinding in a program that aborts on panic")
+}
