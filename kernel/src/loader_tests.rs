@@ -1,3 +1,5 @@
+//! Kernel files that load, and those that are refused.
+
 use super::*;
 use proptest::prelude::*;
 use std::vec::Vec as StdVec;

@@ -37,7 +37,7 @@ pub struct RunArgs {
     /// Processors of the node
     #[arg(long, default_value_t = 1, value_name = "N")]
     smp: u32,
-    /// How the node boots (only direct in this version)
+    /// How the node boots (uefi: not in this version)
     #[arg(long, value_enum, default_value_t = Firmware::Direct)]
     firmware: Firmware,
     /// Bus of the disk (only virtio in this version)

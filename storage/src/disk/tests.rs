@@ -1,3 +1,5 @@
+//! Disks of many layouts, right and damaged.
+
 use super::survey::{FindingKind, NamedDisk, survey};
 use super::*;
 use crate::device::BlockDevice;

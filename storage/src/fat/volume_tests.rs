@@ -1,3 +1,5 @@
+//! Files of a volume: written, replaced, removed; power cuts at every write.
+
 use super::*;
 use crate::device::Image;
 use crate::device::ram::RamDisk;
