@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 pub mod bench;
 pub mod copy;
+pub mod disk;
 pub mod image;
 pub mod ping;
 pub mod read;
@@ -17,6 +18,8 @@ pub mod write;
 /// What `granary` can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Say what is on a disk.
+    Disk(disk::Args),
     /// Make bootable disk images.
     Image(image::Args),
     /// Measure a venti server.
@@ -48,6 +51,7 @@ impl Command {
     /// Whatever stood in the way, in words for the person who typed the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
+            Command::Disk(args) => disk::run(args),
             Command::Image(args) => image::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),

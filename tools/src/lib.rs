@@ -6,6 +6,7 @@
 //! | [`archive`] | host files ↔ archives | command lines |
 //! | [`image`] | bootable disk images: where things lie, and making them | command lines |
 //! | [`boot_files`] | what an image starts with, from the files of a build | where it goes |
+//! | [`disk_show`] | what is on disks: headers, maps, tails | how it is printed |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
 //! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
@@ -25,6 +26,7 @@ pub mod archive;
 pub mod boot_files;
 pub mod commands;
 pub mod dial;
+pub mod disk_show;
 pub mod host;
 pub mod image;
 pub mod outcome;

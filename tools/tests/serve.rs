@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -27,13 +29,8 @@ fn text(arguments: &[&str], input: &[u8]) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-/// A small disk; its kernel is none, and nobody boots it.
 fn make_disk(folder: &Path, name: &str) -> PathBuf {
-    let (disk, kernel) = (folder.join(name), folder.join("kernel"));
-    std::fs::write(&kernel, b"no kernel").unwrap();
-    let [file, kernel] = [&disk, &kernel].map(|path| path.to_str().unwrap());
-    text(&["image", "create", file, "--size", "256M", "--kernel", kernel], b"");
-    disk
+    support::make_disk(folder, name, &["--size", "256M"])
 }
 
 /// A server, and how to reach it. Killed when dropped.
