@@ -6,7 +6,7 @@ use super::{Damage, DamageCause, StoreError};
 use crate::arena::clump_io::unpack;
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError, read_bytes};
-use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader};
+use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader, Encoding};
 use crate::score::Score;
 use bytes::Bytes;
 
@@ -65,7 +65,7 @@ impl<D: BlockDevice> Core<D> {
         let cause = match self.read_clump(arena, offset).await {
             Ok((header, clump)) if (header.score, header.block_type) == (score, block_type) => {
                 match unpack(&clump, &header) {
-                    Ok(lump) => return Ok(Candidate::Lump(lump)),
+                    Ok(lump) => return Ok(Candidate::Lump(alone(lump, header.encoding))),
                     Err(cause) => cause,
                 }
             }
@@ -128,6 +128,15 @@ impl<D: BlockDevice> Core<D> {
         let bytes = read_bytes(device, piece.offset, piece.len).await.map_err(Failure::Device)?;
         reading.bytes = Some(bytes.clone());
         Ok(bytes)
+    }
+}
+
+/// The lump in memory of its own: as a slice of what was read with it, it would keep all of that alive for as long as a
+/// cache keeps the lump.
+fn alone(lump: Bytes, encoding: Encoding) -> Bytes {
+    match encoding {
+        Encoding::Plain => Bytes::copy_from_slice(&lump),
+        Encoding::Whack => lump,
     }
 }
 

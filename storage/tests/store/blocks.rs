@@ -51,6 +51,25 @@ fn what_was_written_is_read_before_and_after_a_sync_and_a_restart() {
 }
 
 #[test]
+fn a_lump_from_disk_keeps_nothing_else_in_memory() {
+    let disk = small_disk();
+    block_on(async {
+        let all = || parts(vec![disk.clone()], Vec::new(), None);
+        let (store, _) = Store::open(all(), without_cache(), NOW).await.unwrap();
+        let mut scores = Vec::new();
+        for number in 0..12 {
+            scores.push(store.write(DATA, lump(number, 8192).into(), NOW).await.unwrap());
+        }
+        store.close().await.unwrap();
+        let (store, _) = Store::open(all(), without_cache(), NOW).await.unwrap();
+        for score in scores {
+            let lump = store.read(score, DATA).await.unwrap();
+            assert!(lump.is_unique(), "{score} shares the memory of what was read with it");
+        }
+    });
+}
+
+#[test]
 fn empty_null_large_and_absent_blocks_are_answered_as_venti_does() {
     block_on(async {
         let (store, _) = open(vec![small_disk()]).await.unwrap();
