@@ -15,6 +15,7 @@
 //! | [`lump_cache`] | recent lumps by score and type | addresses |
 //! | [`recovery`] | open a store after whatever happened to it | serving |
 //! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
+//! | [`scrub`] | when and how fast a store is verified again, and what came of it | how it is verified |
 //! | [`make`] | how empty stores are made | randomness, what was there before |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
@@ -48,6 +49,7 @@ pub mod memory_index;
 pub mod partition;
 pub mod recovery;
 pub mod score;
+pub mod scrub;
 pub mod settings;
 pub mod simulation;
 pub mod store;

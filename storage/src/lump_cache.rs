@@ -37,6 +37,11 @@ impl LumpCache {
         lump
     }
 
+    /// The lump, if it is here; this is no use of it.
+    pub fn peek(&self, score: &Score, block_type: BlockType) -> Option<Bytes> {
+        self.lumps.peek(&(*score, block_type)).cloned()
+    }
+
     /// Keeps a lump that was verified or has just been written.
     pub fn put(&mut self, score: Score, block_type: BlockType, lump: Bytes) {
         let cost = lump.len() + ENTRY_OVERHEAD;

@@ -5,7 +5,7 @@
 
 mod value;
 
-pub use value::{Expected, Ip4, Ip6, Network, OnPanic, parse_size};
+pub use value::{Expected, Ip4, Ip6, Network, OnPanic, Scrub, parse_size};
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -54,6 +54,8 @@ pub struct Settings {
     pub connections: u32,
     /// Seconds between status lines on the console.
     pub status: u32,
+    /// How often everything that is stored is verified.
+    pub scrub: Scrub,
 }
 
 impl Default for Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             dirty: None,
             connections: 256,
             status: 60,
+            scrub: Scrub::default(),
         }
     }
 }
@@ -90,7 +93,7 @@ pub struct Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 13] = [
+pub const KEYS: [Key; 14] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -187,6 +190,13 @@ pub const KEYS: [Key; 13] = [
         default: "60",
         meaning: "seconds between status lines on the console",
         set: |settings, text| put(&mut settings.status, parse_status(text)),
+    },
+    Key {
+        name: "scrub",
+        values: "off | DAYSd | BYTES/s, with k, m or g",
+        default: "30d",
+        meaning: "how often everything that is stored is verified, or how fast",
+        set: |settings, text| put(&mut settings.scrub, text.parse()),
     },
 ];
 

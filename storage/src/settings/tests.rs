@@ -22,7 +22,7 @@ fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=8m\nconnections=9\n\
-         status=5",
+         status=5\nscrub=7d",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -38,6 +38,7 @@ fn every_key_is_read() {
         dirty: Some(8 << 20),
         connections: 9,
         status: 5,
+        scrub: Scrub::Days(7),
     };
     assert_eq!(settings, expected);
 }

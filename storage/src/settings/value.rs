@@ -149,6 +149,58 @@ impl FromStr for OnPanic {
     }
 }
 
+/// How often a store is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scrub {
+    /// Never.
+    Off,
+    /// All of it once in so many days.
+    Days(u16),
+    /// With so many bytes a second, once a day at most.
+    Rate(u64),
+}
+
+/// Most days between two times.
+const SCRUB_DAYS_MAX: u16 = 3650;
+/// Least rate that makes sense.
+const SCRUB_RATE_MIN: u64 = 64 << 10;
+
+impl Scrub {
+    /// Seconds from one time to the next.
+    pub fn period(self) -> Option<u32> {
+        match self {
+            Scrub::Off => None,
+            Scrub::Days(days) => Some(u32::from(days.clamp(1, SCRUB_DAYS_MAX)) * 86_400),
+            Scrub::Rate(_) => Some(86_400),
+        }
+    }
+}
+
+impl Default for Scrub {
+    fn default() -> Scrub {
+        Scrub::Days(30)
+    }
+}
+
+impl FromStr for Scrub {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Scrub, Expected> {
+        const FORM: Expected =
+            Expected("off, days such as 30d (1 to 3650), or bytes a second such as 4m/s (at least 64k/s)");
+        if text == "off" {
+            return Ok(Scrub::Off);
+        }
+        if let Some(rate) = text.strip_suffix("/s") {
+            let rate = parse_size(rate).ok().filter(|rate| *rate >= SCRUB_RATE_MIN);
+            return rate.map(Scrub::Rate).ok_or(FORM);
+        }
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        let days = days.filter(|days| (1..=SCRUB_DAYS_MAX).contains(days));
+        days.map(Scrub::Days).ok_or(FORM)
+    }
+}
+
 /// A number of bytes, with a suffix `k`, `m`, `g` or `t` (times 1024 each) if so wished.
 ///
 /// # Errors
@@ -230,6 +282,22 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_verified_by_days_or_by_rate_or_not() {
+        for (text, scrub) in [
+            ("off", Scrub::Off),
+            ("30d", Scrub::Days(30)),
+            ("4m/s", Scrub::Rate(4 << 20)),
+            ("64k/s", Scrub::Rate(64 << 10)),
+        ] {
+            assert_eq!(text.parse(), Ok(scrub), "{text}");
+        }
+        for bad in ["", "on", "0d", "3651d", "d", "30", "-1d", "4m", "/s", "63k/s", "1.5d"] {
+            assert!(bad.parse::<Scrub>().is_err(), "{bad}");
+        }
+        assert_eq!((Scrub::Off.period(), Scrub::Days(2).period()), (None, Some(172_800)));
+    }
+
+    #[test]
     fn sizes_have_suffixes() {
         for (text, bytes) in
             [("0", 0), ("512", 512), ("4k", 4096), ("3M", 3 << 20), ("8g", 8 << 30), ("1t", 1 << 40)]
@@ -250,7 +318,7 @@ mod tests {
 
         #[test]
         fn any_text_is_a_value_or_not(text in "\\PC{0,40}") {
-            let _ = (text.parse::<Network>(), text.parse::<Ip4>(), text.parse::<Ip6>(), parse_size(&text));
+            let _ = (text.parse::<Network>(), text.parse::<Ip4>(), text.parse::<Ip6>(), parse_size(&text), text.parse::<Scrub>());
         }
     }
 }

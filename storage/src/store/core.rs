@@ -1,5 +1,6 @@
 //! What all operations of a store share. Borrows of the state never last across a wait.
 
+use super::damaged::{DamagedBlock, DamagedBlocks};
 use super::settings::{StorePart, StoreSettings};
 use super::windows::Windows;
 use super::{Damage, StoreError};
@@ -69,6 +70,7 @@ pub(crate) struct State {
     pub(crate) first_open: usize,
     /// Blocks that a writer is looking up or appending; others with the same block wait.
     pub(crate) writing: HashMap<(Score, BlockType), Rc<Event>>,
+    pub(crate) damaged: DamagedBlocks,
     pub(crate) damage: VecDeque<Damage>,
     pub(crate) damage_count: u64,
     pub(crate) counts: Counts,
@@ -106,6 +108,7 @@ impl<D: BlockDevice> Core<D> {
             group_closed: Rc::new(Event::new()),
             first_open: 0,
             writing: HashMap::new(),
+            damaged: DamagedBlocks::default(),
             damage: VecDeque::new(),
             damage_count: 0,
             counts: Counts::default(),
@@ -130,6 +133,13 @@ impl<D: BlockDevice> Core<D> {
     /// The error of a device, with the partition's name.
     pub(crate) fn device_error(&self, partition: usize, error: DeviceError) -> StoreError {
         StoreError::Device { partition: self.partitions[partition].name.clone(), error }
+    }
+
+    /// Notes that the copy of a block at this address is damaged, and tells the operator if that is news.
+    pub(crate) fn report_block(&self, address: u64, block: DamagedBlock) {
+        if self.state_mut().damaged.note(address, block) {
+            self.report(block.damage);
+        }
     }
 
     /// Tells the operator of damage.

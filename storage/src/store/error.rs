@@ -107,6 +107,20 @@ pub enum DamageCause {
     Tail,
     /// A record of the directory, or their sum; the log was walked instead. `offset` is the record's number.
     Directory,
+    /// A record of the directory, which speaks of another block than the whole clump that stands there.
+    Record {
+        /// The record's number.
+        number: u32,
+    },
+    /// The arena is not what it was when it was sealed, though every clump and record in it is whole.
+    Seal {
+        /// The SHA-1 that it was sealed with.
+        expected: Score,
+        /// The SHA-1 that it has, or the one that stands in its tail.
+        got: Score,
+    },
+    /// The seal cannot be checked, since the device could not read all of the arena.
+    SealUnreadable(DeviceError),
     /// Bytes in the log that are no clump; a filler clump now covers them. `offset` is where they begin.
     Hole {
         /// Bytes.
@@ -136,6 +150,13 @@ impl core::fmt::Display for Damage {
             DamageCause::Directory => {
                 write!(f, "{arena}: directory is damaged at record {offset}; the log was read instead")
             }
+            DamageCause::Record { number } => {
+                write!(f, "{arena}: directory record {number} is not that of the clump at {offset}")
+            }
+            DamageCause::Seal { expected, got } => {
+                write!(f, "{arena}: the seal is broken; expected={expected} got={got}")
+            }
+            DamageCause::SealUnreadable(error) => write!(f, "{arena}: the seal cannot be checked: {error}"),
             DamageCause::Hole { len } => {
                 write!(f, "{arena}: {len} bytes at {offset} in the log are no clump")
             }

@@ -9,6 +9,8 @@
 //! | `background` | what becomes of blocks without anyone asking |
 //! | `index_flush` | index sections, filter and seals follow the log |
 //! | `commit` | what was appended becomes durable, in the one order that is safe |
+//! | `scrub` | everything is verified again and again |
+//! | `damaged` | blocks whose stored copy is known to be damaged |
 //!
 //! Must not know the wire, peers, or where time comes from. Opening is [`crate::recovery`]'s part.
 //!
@@ -19,9 +21,11 @@
 mod background;
 mod commit;
 mod core;
+mod damaged;
 mod error;
 mod index_flush;
 mod read;
+mod scrub;
 mod settings;
 mod status;
 mod windows;
@@ -29,6 +33,7 @@ mod write;
 
 pub use background::SYNC_AFTER;
 pub(crate) use core::{Core, CoreParts, State};
+pub use damaged::DamagedBlock;
 pub use error::{Damage, DamageCause, OpenError, PartitionFault, Severity, StoreError};
 pub use settings::{StorePart, StoreParts, StoreSettings};
 pub use status::{ArenaStatus, StoreStatus};
@@ -38,17 +43,22 @@ use crate::block_type::BlockType;
 use crate::device::BlockDevice;
 use crate::recovery::OpenReport;
 use crate::score::Score;
+use crate::scrub::ScrubRecords;
+use crate::settings::Scrub;
 use ::core::time::Duration;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use commit::CommitJobs;
 use index_flush::IndexJobs;
+use scrub::Scrubs;
 
 /// A venti store on arena partitions. Share it as `Rc<Store<D>>`; every operation may run at the same time as others.
 pub struct Store<D: BlockDevice + 'static> {
     core: Rc<Core<D>>,
     commits: CommitJobs,
     index: IndexJobs,
+    scrubs: Scrubs,
 }
 
 impl<D: BlockDevice + 'static> Store<D> {
@@ -64,8 +74,12 @@ impl<D: BlockDevice + 'static> Store<D> {
         now: Timestamp,
     ) -> Result<(Store<D>, OpenReport), OpenError> {
         let (core, mut report) = crate::recovery::open(parts, settings, now).await?;
-        let store =
-            Store { core: Rc::new(core), commits: CommitJobs::default(), index: IndexJobs::default() };
+        let store = Store {
+            core: Rc::new(core),
+            commits: CommitJobs::default(),
+            index: IndexJobs::default(),
+            scrubs: Scrubs::default(),
+        };
         if !settings.read_only {
             report.not_durable = store.sync().await.err();
         }
@@ -77,6 +91,7 @@ impl<D: BlockDevice + 'static> Store<D> {
     /// # Errors
     /// [`StoreError::NoSuchBlock`], without a disk access; [`StoreError::Damaged`] when only damaged copies are left.
     pub async fn read(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
+        let _request = self.scrubs.clients.begin();
         self.core.read(score, block_type).await
     }
 
@@ -91,6 +106,7 @@ impl<D: BlockDevice + 'static> Store<D> {
         lump: Bytes,
         now: Timestamp,
     ) -> Result<Score, StoreError> {
+        let _request = self.scrubs.clients.begin();
         while self.core.must_wait_for_commit() {
             self.sync().await?;
         }
@@ -109,6 +125,35 @@ impl<D: BlockDevice + 'static> Store<D> {
     /// nobody has synced for [`SYNC_AFTER`]. `pause` returns after the time it is given; storage has no clock.
     pub async fn background(&self, pause: impl AsyncFn(Duration)) {
         background::work(self, pause).await;
+    }
+
+    /// Verifies everything that is durable, again and again as `setting` wants it, for as long as it is polled: each
+    /// clump against its score and the directory, each sealed arena against its seal. Reads little at a time, and lets
+    /// clients go first. `now` and `pause` as for [`Store::background`]. Damage is in the status and the log; see
+    /// [`Store::damaged_blocks`].
+    pub async fn scrub(&self, setting: Scrub, now: &impl Fn() -> Timestamp, pause: &impl AsyncFn(Duration)) {
+        scrub::work(self, setting, now, pause).await;
+    }
+
+    /// The last results of scrubbing, and a number that changes with them.
+    pub fn scrub_records(&self) -> (ScrubRecords, u64) {
+        self.scrubs.records()
+    }
+
+    /// Takes over results that an earlier run had, so that scrubbing goes on from there.
+    pub fn remember_scrubs(&self, records: &ScrubRecords) {
+        self.scrubs.remember(records);
+    }
+
+    /// The blocks of which a stored copy is damaged and none is known to be whole, as far as they were met since the
+    /// store was opened. Whoever has one can write it again.
+    pub fn damaged_blocks(&self) -> Vec<DamagedBlock> {
+        self.core.state().damaged.iter().copied().collect()
+    }
+
+    /// Whether writes are refused.
+    pub fn is_read_only(&self) -> bool {
+        self.core.settings.read_only
     }
 
     /// Brings index sections and bloom filter up to the durable log, and sums arenas that are full. Our own reads need
@@ -139,6 +184,11 @@ impl<D: BlockDevice + 'static> Store<D> {
 
     /// What the store holds and how it fares.
     pub fn status(&self) -> StoreStatus {
-        self.core.status()
+        let mut status = self.core.status();
+        status.scrub_bytes = self.scrubs.bytes_read();
+        for arena in &mut status.arenas {
+            arena.scrub = self.scrubs.record(&arena.name);
+        }
+        status
     }
 }

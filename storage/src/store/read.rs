@@ -1,6 +1,7 @@
 //! A score's lump: from the cache, from what is not on disk yet, or with one read of the log.
 
 use super::core::Core;
+use super::damaged::DamagedBlock;
 use super::windows::Piece;
 use super::{Damage, DamageCause, StoreError};
 use crate::arena::clump_io::unpack;
@@ -86,7 +87,7 @@ impl<D: BlockDevice> Core<D> {
             Err(Failure::Device(error)) => DamageCause::Unreadable(error),
         };
         let damage = Damage { arena: self.state().arenas[arena].name, offset, cause };
-        self.report(damage);
+        self.report_block(address, DamagedBlock { score, block_type, damage });
         Ok(Candidate::Damaged(damage))
     }
 

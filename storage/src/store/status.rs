@@ -7,6 +7,7 @@ use crate::device::BlockDevice;
 use crate::format::Name;
 use crate::format::arena_tail::Counters;
 use crate::score::Score;
+use crate::scrub::ScrubRecord;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
@@ -49,6 +50,10 @@ pub struct StoreStatus {
     pub damage_count: u64,
     /// The latest of it.
     pub damage: Vec<Damage>,
+    /// Blocks of which a copy is damaged and none is known to be whole.
+    pub damaged_blocks: usize,
+    /// Bytes that the scrubber has read since the store was opened.
+    pub scrub_bytes: u64,
 }
 
 /// An arena at one moment.
@@ -80,6 +85,8 @@ pub struct ArenaStatus {
     pub written_at: Timestamp,
     /// Its SHA-1, once it is sealed and summed.
     pub seal: Option<Score>,
+    /// When it was verified last, and what came of it.
+    pub scrub: Option<ScrubRecord>,
 }
 
 impl<D: BlockDevice> Core<D> {
@@ -99,6 +106,7 @@ impl<D: BlockDevice> Core<D> {
             created_at: arena.created_at,
             written_at: arena.written_at,
             seal: (arena.seal != Score::NULL).then_some(arena.seal),
+            scrub: None,
         });
         let pending = |arena: &crate::arena::Arena| u64::from(arena.current.clumps - arena.durable.clumps);
         let dirty_clumps = state.arenas.iter().map(pending).sum();
@@ -122,6 +130,8 @@ impl<D: BlockDevice> Core<D> {
             failed_commits: state.counts.failed_commits,
             damage_count: state.damage_count,
             damage: state.damage.iter().copied().collect(),
+            damaged_blocks: state.damaged.iter().count(),
+            scrub_bytes: 0,
         }
     }
 }

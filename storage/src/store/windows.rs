@@ -92,6 +92,12 @@ impl Windows {
         }
     }
 
+    /// Lets go of what is held of `offset`: the disk holds something else by now.
+    pub(crate) fn forget(&mut self, partition: usize, offset: u64) {
+        self.held.retain(|(piece, _)| !piece.contains(partition, offset));
+        self.held_bytes = self.held.iter().map(|(_, bytes)| bytes.len()).sum();
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.held_bytes
@@ -120,6 +126,16 @@ mod tests {
         assert_eq!(read(&mut windows, 1 << 30), 16_384);
         assert_eq!(windows.from(0, 1010).map(|bytes| bytes.len()), Some(16_374));
         assert!(windows.from(1, 1010).is_none());
+    }
+
+    #[test]
+    fn what_is_forgotten_is_read_again() {
+        let mut windows = Windows::new(8 << 20);
+        read(&mut windows, 1000);
+        read(&mut windows, 1 << 30);
+        windows.forget(0, 1010);
+        assert!(windows.from(0, 1010).is_none() && windows.from(0, 1 << 30).is_some());
+        assert_eq!(windows.bytes(), 16_384);
     }
 
     #[test]

@@ -39,7 +39,10 @@ impl<D: BlockDevice> Core<D> {
         let score = Score::of(&lump);
         let _claim = loop {
             let cached = self.state_mut().cache.get(&score, block_type);
-            if let Some(stored) = cached {
+            // What is in memory says nothing of a copy that is known to have rotted.
+            if let Some(stored) = cached
+                && (stored != lump || !self.state().damaged.has(&score, block_type))
+            {
                 return self.duplicate(score, stored == lump);
             }
             match self.claim(score, block_type) {
@@ -51,6 +54,10 @@ impl<D: BlockDevice> Core<D> {
         let mut number = 0;
         while let Some(address) = self.candidate(&score, block_type, number) {
             number += 1;
+            if self.state().damaged.is_at(address) {
+                damaged.push(address);
+                continue;
+            }
             match self.load(address, score, block_type).await? {
                 Candidate::Lump(stored) => {
                     let result = self.duplicate(score, stored == lump);
@@ -65,6 +72,7 @@ impl<D: BlockDevice> Core<D> {
         let mut state = self.state_mut();
         for damaged in &damaged {
             state.index.remove(&score, block_type, *damaged);
+            state.damaged.replaced(*damaged);
         }
         state.counts.repairs += u64::from(!damaged.is_empty());
         state.index.insert(&score, block_type, address);

@@ -6,5 +6,8 @@
 mod blocks;
 mod crash;
 mod fixtures;
+mod holes;
 mod index;
+mod scrub;
+mod scrub_damage;
 mod support;
