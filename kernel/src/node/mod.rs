@@ -36,7 +36,8 @@ use net::venti::{PORT, StoreBlocks};
 use serve::Service;
 use storage::disk::survey::{NamedDisk, Survey, survey};
 use storage::partition::Partition;
-use storage::settings::{OnPanic, Settings};
+use storage::scrub::Keeper;
+use storage::settings::{OnPanic, Scrub, Settings};
 use storage::store::{Store, StoreParts, StoreSettings};
 
 /// A disk, as the store sees it: a partition of one that others share.
@@ -54,6 +55,10 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
     obey(&settings);
     let store = open_store(survey.parts, &settings).await;
+    let keeper = Rc::new(Keeper::new(survey.nine_fat));
+    if let Some(store) = &store {
+        spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
+    }
     let stack = network::start(cards.into_iter(), &settings);
     let service = match (&store, stack) {
         (Some(store), Some(stack)) => serve(store, &stack, &settings),
@@ -67,6 +72,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     log::info!("power button: stopping");
     if let Some(store) = store {
         close(&store).await;
+        keeper.save(&store, time::wall()).await;
     }
 }
 
@@ -125,6 +131,11 @@ async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<S
 
 async fn background(store: Rc<Store<Part>>) {
     store.background(async |pause| sleep_until(time::now().plus(pause)).await).await;
+}
+
+/// Verifies the store, and keeps in 9fat what came of it.
+async fn scrub(store: Rc<Store<Part>>, keeper: Rc<Keeper<Part>>, setting: Scrub) {
+    keeper.run(&store, setting, time::wall, async |pause| sleep_until(time::now().plus(pause)).await).await;
 }
 
 /// Gives the store a share of what memory there is, unless the settings say how much.

@@ -26,7 +26,7 @@ pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<
                 let size: u64 = status.arenas.iter().map(|arena| arena.size).sum();
                 log::info!(
                     "status: up={}s connections={connections} blocks={} used={} of={} reads={} writes={} damage={} \
-                     heap={} caches={held} free={}",
+                     lost={} scrubbed={} heap={} caches={held} free={}",
                     time::now().micros / 1_000_000,
                     status.index_entries,
                     used,
@@ -34,6 +34,8 @@ pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<
                     status.reads,
                     status.writes,
                     status.damage_count,
+                    status.damaged_blocks,
+                    status.scrub_bytes,
                     heap.saturating_sub(held),
                     memory.free,
                 );

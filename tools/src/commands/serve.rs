@@ -16,6 +16,8 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 use storage::partition::Partition;
+use storage::scrub::Keeper;
+use storage::settings::Scrub;
 use storage::store::{Store, StoreSettings};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +58,10 @@ pub struct Args {
     #[arg(long)]
     read_only: bool,
 
+    /// How often everything is verified, or how fast; the results are kept in the disk's 9fat.
+    #[arg(long, default_value = "30d", value_name = "off|DAYSd|BYTES/s")]
+    scrub: Scrub,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -68,15 +74,19 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     host::run(serve(args))
 }
 
-type HostStore = Store<Partition<FileDevice>>;
+type HostPart = Partition<FileDevice>;
+type HostStore = Store<HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let store = Rc::new(open(&args).await?);
+    let (store, nine_fat) = open(&args).await?;
+    let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat)));
     let name = if args.listen.host == "*" { "0.0.0.0" } else { args.listen.host.as_str() };
     let listener = TcpListener::bind((name, args.listen.port_or(VENTI_PORT))).await;
     let listener = listener.with_context(|| format!("listening on {}", args.listen))?;
     announce(&args, &store, &listener)?;
+    // A task of its own: what it writes is not given up half way when the node is told to stop.
+    tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
     let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), args.connections));
     tokio::select! {
         never = &mut accepting => match never {},
@@ -86,12 +96,18 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     }
     // The store's errors belong to one thread, so they travel as text.
     store.close().await.map_err(|error| anyhow!("stopping: {error}"))?;
+    keeper.save(&store, HostClock.wall()).await;
     log::info!("stopped; everything is durable");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn open(args: &Args) -> anyhow::Result<HostStore> {
-    let parts = find_parts(args).await?;
+async fn scrub(store: Rc<HostStore>, keeper: Rc<Keeper<HostPart>>, setting: Scrub) {
+    keeper.run(&store, setting, || HostClock.wall(), tokio::time::sleep).await;
+}
+
+/// Opens the store, and finds the 9fat beside it.
+async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>)> {
+    let (parts, nine_fat) = find_parts(args).await?;
     let settings = StoreSettings {
         lump_cache_bytes: args.cache << 20,
         dirty_bytes_max: 64 << 20,
@@ -107,13 +123,13 @@ async fn open(args: &Args) -> anyhow::Result<HostStore> {
     for damage in &report.damage {
         log::error!("{damage}");
     }
-    Ok(store)
+    Ok((store, nine_fat))
 }
 
-async fn find_parts(args: &Args) -> anyhow::Result<FileParts> {
+async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>)> {
     let access = if args.read_only { Access::Read } else { Access::Write };
     if let Some(config) = &args.config {
-        return parts::of_config(config, access).await;
+        return Ok((parts::of_config(config, access).await?, None));
     }
     let survey = parts::of_disks(&args.disk, access).await?;
     for finding in &survey.findings {
@@ -123,7 +139,7 @@ async fn find_parts(args: &Args) -> anyhow::Result<FileParts> {
         let message = "no arenas on this disk: make one with `granary image create` or venti's fmtarenas";
         return Err(CodedError::usage(message).into());
     }
-    Ok(survey.parts)
+    Ok((survey.parts, survey.nine_fat))
 }
 
 fn announce(args: &Args, store: &HostStore, listener: &TcpListener) -> anyhow::Result<()> {
