@@ -10,7 +10,7 @@
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //! | `arena` | one append-only log of clumps, its directory and counters, in memory | where a score lives, other arenas |
-//! | `disk_index` | index sections and bloom filter: entries go in, in ordered passes | which entries are missing |
+//! | `disk_index` | index sections and bloom filter: entries go in, in ordered passes, and come out | which are missing |
 //! | [`memory_index`] | score → candidate addresses, eight bytes a block | clumps, disks |
 //! | [`lump_cache`] | recent lumps by score and type | addresses |
 //! | [`recovery`] | open a store after whatever happened to it | serving |

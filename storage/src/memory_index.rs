@@ -17,7 +17,10 @@ const SEGMENT_AIM: u64 = 512;
 /// Most segments: their own cost stays below two bytes a block for stores that need so many.
 const SEGMENTS_MAX: u64 = 1 << 22;
 
-/// Candidates for every block of a store.
+/// What a block costs in memory, about, everything included.
+pub const BYTES_PER_BLOCK: u64 = 10;
+
+/// Candidates for blocks: for every one of a store, or for those that its index on disk does not have yet.
 #[derive(Debug)]
 pub struct MemoryIndex {
     segments: Vec<Vec<u64>>,
@@ -32,7 +35,7 @@ impl MemoryIndex {
     /// An index for addresses below `address_limit`, made for about `blocks` blocks (more fit, only slower). It is in
     /// filling mode until [`MemoryIndex::finish_filling`].
     pub fn new(address_limit: u64, blocks: u64) -> MemoryIndex {
-        let address_bits = (u64::BITS - address_limit.leading_zeros()).clamp(1, 56);
+        let address_bits = address_bits(address_limit);
         let count = (blocks / SEGMENT_AIM).clamp(1, SEGMENTS_MAX).next_power_of_two();
         let segment_bits = count.trailing_zeros().min(address_bits);
         let mut segments = Vec::new();
@@ -90,6 +93,29 @@ impl MemoryIndex {
         }
     }
 
+    /// Makes room for addresses up to `address_limit`. Fewer bits of the scores are kept then.
+    pub fn widen(&mut self, address_limit: u64) {
+        let old_mask = self.address_mask();
+        self.address_bits = address_bits(address_limit).max(self.address_bits);
+        let mask = self.address_mask();
+        for slots in self.segments.iter_mut().filter(|_| mask != old_mask) {
+            slots.iter_mut().for_each(|slot| *slot = *slot & !mask | *slot & old_mask);
+            if !self.filling {
+                slots.sort_unstable();
+            }
+        }
+    }
+
+    /// Forgets every address that `keep` does not like, and gives the memory back.
+    pub fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
+        let mask = self.address_mask();
+        for slots in &mut self.segments {
+            slots.retain(|slot| keep(slot & mask));
+            slots.shrink_to_fit();
+        }
+        self.len = self.segments.iter().map(|slots| slots.len() as u64).sum();
+    }
+
     /// Sorts what was inserted so far; from now on it stays sorted.
     pub fn finish_filling(&mut self) {
         for slots in &mut self.segments {
@@ -120,11 +146,20 @@ impl MemoryIndex {
         self.len == 0
     }
 
+    /// Bytes that the index takes, about, without looking.
+    pub fn estimate_bytes(&self) -> u64 {
+        self.len.saturating_mul(BYTES_PER_BLOCK)
+    }
+
     /// Bytes that the index takes, those not yet used included.
     pub fn memory_bytes(&self) -> u64 {
         let slots: usize = self.segments.iter().map(Vec::capacity).sum();
         (slots * size_of::<u64>() + self.segments.capacity() * size_of::<Vec<u64>>()) as u64
     }
+}
+
+fn address_bits(address_limit: u64) -> u32 {
+    (u64::BITS - address_limit.leading_zeros()).clamp(1, 56)
 }
 
 #[cfg(test)]
@@ -169,7 +204,7 @@ mod tests {
             }
             index.finish_filling();
             let per_block = index.memory_bytes() as f64 / blocks as f64;
-            assert!(per_block <= 10.0, "{per_block} bytes a block for {blocks}");
+            assert!(per_block <= BYTES_PER_BLOCK as f64, "{per_block} bytes a block for {blocks}");
         }
     }
 
@@ -192,5 +227,33 @@ mod tests {
         assert_eq!(found(&index, 1), [100, 300, 500]);
         index.remove(&score(1), BlockType::DATA, 100);
         assert_eq!((found(&index, 1), index.len()), (alloc::vec![300, 500], 2));
+    }
+    #[test]
+    fn addresses_can_be_forgotten_by_the_thousand_while_filling_and_after() {
+        for filled in [false, true] {
+            let mut index = MemoryIndex::new(1 << 30, 10_000);
+            (0..10_000).for_each(|number| index.insert(&score(number), BlockType::DATA, number * 10));
+            if filled {
+                index.finish_filling();
+            }
+            index.retain(|address| address >= 50_000);
+            assert_eq!(index.len(), 5000);
+            index.finish_filling();
+            assert_eq!((found(&index, 4999), found(&index, 5000)), (Vec::new(), alloc::vec![50_000]));
+            assert!(index.memory_bytes() <= 5000 * BYTES_PER_BLOCK);
+        }
+    }
+    #[test]
+    fn addresses_may_become_larger_than_was_thought() {
+        let mut index = MemoryIndex::new(1 << 20, 1000);
+        index.finish_filling();
+        (0..1000).for_each(|number| index.insert(&score(number), BlockType::DATA, number * 1000));
+        index.widen(1 << 40);
+        (1000..2000).for_each(|number| index.insert(&score(number), BlockType::DATA, number << 28));
+        for number in 0..1000 {
+            assert!(found(&index, number).contains(&(number * 1000)));
+            assert!(found(&index, number + 1000).contains(&((number + 1000) << 28)));
+        }
+        assert_eq!(index.len(), 2000);
     }
 }

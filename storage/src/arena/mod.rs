@@ -36,6 +36,8 @@ pub(crate) struct Arena {
     pub(crate) written_at: Timestamp,
     /// Complete in the index sections.
     pub(crate) indexed: Counters,
+    /// In the index sections, but for entries that found no room there and stay in memory.
+    pub(crate) placed: Counters,
     /// Durable in log, directory and tail.
     pub(crate) durable: Counters,
     /// With everything appended in memory.
@@ -50,7 +52,7 @@ pub(crate) struct Arena {
     pub(crate) tail_damaged: bool,
     /// Takes no more clumps, because they could overwrite data.
     pub(crate) frozen: bool,
-    /// Entries of it found no room in the index; until the next start it is not tried again.
+    /// Entries of it found no room in the index: `indexed` stays in front of them, so that the next start finds them.
     pub(crate) index_stuck: bool,
     /// It could not be read through to be summed; until the next start it is not tried again.
     pub(crate) seal_failed: bool,

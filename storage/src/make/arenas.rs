@@ -23,8 +23,10 @@ const LOG_START_LEN: u64 = 8192;
 /// What `fmtarenas` takes.
 #[derive(Clone, Copy, Debug)]
 pub struct ArenaOptions<'a> {
-    /// Arenas are called so, with a number behind it from 0 on.
+    /// Arenas are called so, with a number behind it.
     pub name: &'a str,
+    /// The first number: 0, as `fmtarenas` has it, or one behind those of a store that grows.
+    pub first: u64,
     /// Bytes of an arena, head and tail included.
     pub arena_len: u64,
     /// Bytes of a block.
@@ -38,6 +40,7 @@ impl Default for ArenaOptions<'_> {
     fn default() -> Self {
         ArenaOptions {
             name: "arenas",
+            first: 0,
             arena_len: 512 << 20,
             block_size: BLOCK_SIZE_DEFAULT,
             version: ArenaVersion::V5,
@@ -98,7 +101,8 @@ fn layout(
         let start = base + number * arena_len;
         let stop = start + arena_len;
         let stop = if stop >= usable || usable - stop < ARENA_LEN_MIN { usable } else { stop };
-        ranges.push(NamedRange { name: Name::new(&format!("{}{number}", options.name))?, start, stop });
+        let name = Name::new(&format!("{}{}", options.name, options.first + number))?;
+        ranges.push(NamedRange { name, start, stop });
     }
     Ok(RangeMap::new(ranges)?)
 }

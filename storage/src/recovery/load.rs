@@ -18,12 +18,20 @@ use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 
-/// The arenas of all partitions, in the order of their addresses.
+/// The arenas of all partitions.
+pub(super) struct Loaded {
+    /// In the order of their addresses.
+    pub(super) arenas: Vec<Arena>,
+    /// Those that the index's map does not have: they are not served, as in venti.
+    pub(super) unmapped: Vec<Arena>,
+}
+
+/// Loads the arenas of all partitions.
 pub(super) async fn load<D: BlockDevice>(
     parts: &[StorePart<D>],
     map: Option<&RangeMap>,
     report: &mut OpenReport,
-) -> Result<Vec<Arena>, OpenError> {
+) -> Result<Loaded, OpenError> {
     if parts.is_empty() {
         return Err(OpenError::NoArenas);
     }
@@ -40,18 +48,18 @@ pub(super) async fn load<D: BlockDevice>(
                 arena.address = address;
                 address += arena.geometry.size();
             }
-            Ok(arenas)
+            Ok(Loaded { arenas, unmapped: Vec::new() })
         }
     }
 }
 
-/// Gives arenas the addresses that the index has for them. Those that it does not have are not served, as in venti.
+/// Gives arenas the addresses that the index has for them.
 fn place_by_map<D>(
     arenas: Vec<Arena>,
     map: &RangeMap,
     parts: &[StorePart<D>],
     report: &mut OpenReport,
-) -> Result<Vec<Arena>, OpenError> {
+) -> Result<Loaded, OpenError> {
     let mut by_name: BTreeMap<Name, Arena> = arenas.into_iter().map(|arena| (arena.name, arena)).collect();
     let mut placed = Vec::with_capacity(map.ranges().len());
     for range in map.ranges() {
@@ -64,8 +72,10 @@ fn place_by_map<D>(
         arena.address = range.start;
         placed.push(arena);
     }
-    report.unmapped.extend(by_name.into_keys());
-    Ok(placed)
+    let mut unmapped: Vec<Arena> = by_name.into_values().collect();
+    unmapped.sort_by_key(|arena| (arena.partition, arena.geometry.start()));
+    report.unmapped.extend(unmapped.iter().map(|arena| arena.name));
+    Ok(Loaded { arenas: placed, unmapped })
 }
 
 fn check_names<D>(arenas: &[Arena], parts: &[StorePart<D>]) -> Result<(), OpenError> {
@@ -80,7 +90,7 @@ fn check_names<D>(arenas: &[Arena], parts: &[StorePart<D>]) -> Result<(), OpenEr
     Ok(())
 }
 
-async fn load_partition<D: BlockDevice>(
+pub(super) async fn load_partition<D: BlockDevice>(
     number: usize,
     part: &StorePart<D>,
     arenas: &mut Vec<Arena>,
@@ -154,6 +164,7 @@ async fn load_arena<D: BlockDevice>(
         created_at: tail.created_at,
         written_at: tail.written_at,
         indexed,
+        placed: indexed,
         durable: tail.written,
         current: tail.written,
         on_disk_used: tail.written.used,

@@ -5,32 +5,35 @@
 //! |---|---|
 //! | `load` | partitions and arenas: maps, heads, tails |
 //! | `disk_index` | index sections and bloom filter: which address each arena has |
-//! | `fill` | the clumps that a tail counts, from the directory, or from the log where the directory is damaged |
+//! | `plan` | whether memory takes the whole index, or what the index on disk lacks |
+//! | `clumps` | the clumps of a log in order, by the directory, or by the log where the directory is damaged |
+//! | `fill` | the clumps that a tail counts, into memory |
 //! | `scan` | clumps behind those that the tail counts, and what to do about holes |
 //! | `report` | what was found |
 //!
 //! Nothing is written before everything has been understood. Must not know how a store serves.
 
+mod clumps;
 mod disk_index;
 mod fill;
 mod load;
+mod plan;
 mod report;
 mod scan;
 
-pub(crate) use fill::clumps_between;
+pub(crate) use clumps::{DirectoryReader, Gap, Placed, Unusable, check_directory, from_log};
 pub use report::{ArenaReport, OpenReport};
 
 use crate::Timestamp;
-use crate::arena::{Appender, OpenLog};
+use crate::arena::{Appender, Arena, OpenLog};
 use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::disk_index::DiskIndex;
 use crate::format::arena_tail::Counters;
 use crate::format::geometry::ArenaGeometry;
-use crate::memory_index::MemoryIndex;
-use crate::store::{Core, CoreParts, OpenError, StoreParts, StoreSettings};
+use crate::store::{Core, CoreParts, OpenError, StorePart, StoreParts, StoreSettings};
 use alloc::vec::Vec;
-
-/// Lumps are taken to be so large, in bytes, when the index is laid out for a store that is still empty.
-const LUMP_LEN_GUESS: u64 = 16 * 1024;
+use load::Loaded;
+use plan::Plan;
 
 /// Opens the parts; what was found beyond the tails is in memory, and still to be made durable.
 pub(crate) async fn open<D: BlockDevice>(
@@ -39,37 +42,69 @@ pub(crate) async fn open<D: BlockDevice>(
     now: Timestamp,
 ) -> Result<(Core<D>, OpenReport), OpenError> {
     let mut report = OpenReport::default();
-    let index = disk_index::read(parts.index_sections, parts.bloom, &mut report).await?;
-    let map = index.as_ref().map(|index| &index.arenas);
-    let mut arenas = load::load(&parts.arenas, map, &mut report).await?;
-    let limit = arenas.last().map_or(0, |arena| arena.address + arena.geometry.size());
-    let clumps: u64 = arenas.iter().map(|arena| u64::from(arena.durable.clumps)).sum();
-    let room: u64 = arenas.iter().map(|arena| arena.geometry.size()).sum();
-    let mut memory_index = MemoryIndex::new(limit, clumps.max(room / LUMP_LEN_GUESS));
+    let disk_index = disk_index::read(parts.index_sections, parts.bloom, &mut report).await?;
+    let map = disk_index.as_ref().map(DiskIndex::arenas);
+    let Loaded { mut arenas, unmapped } = load::load(&parts.arenas, map.as_ref(), &mut report).await?;
+    let plan = Plan::choose(&settings, &arenas, disk_index.is_some())?;
+    if let Some(disk_index) = disk_index.as_ref().filter(|_| !plan.whole) {
+        let clumps = arenas.iter().map(|arena| u64::from(arena.indexed.clumps)).sum();
+        prepare(disk_index, &settings, clumps, &mut report).await?;
+    }
+    report.index_on_disk = !plan.whole;
+    report.not_indexed = plan.missing;
+    report.index_first = plan.index_first;
+    let mut index = plan.memory_index(&arenas);
     let mut search_fresh = true;
     for arena in &mut arenas {
         let part = &parts.arenas[arena.partition];
-        let found = fill::fill(&part.device, arena, &mut memory_index, &mut report).await;
-        found.map_err(|error| OpenError::partition(&part.name, error))?;
+        if let Some(from) = plan.fill_from(arena) {
+            let found = fill::fill(&part.device, arena, from, &mut index, &mut report).await;
+            found.map_err(|error| OpenError::partition(&part.name, error))?;
+        }
         if !arena.current.sealed {
-            let scanned = scan::scan(
-                &part.device,
-                arena,
-                now,
-                &settings,
-                &mut memory_index,
-                &mut report,
-                &mut search_fresh,
-            );
+            let scanned =
+                scan::scan(&part.device, arena, now, &settings, &mut index, &mut report, &mut search_fresh);
             scanned.await.map_err(|error| OpenError::partition(&part.name, error))?;
         }
     }
-    memory_index.finish_filling();
+    index.finish_filling();
     report.arenas_count = arenas.len();
     report.clumps = arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
-    let damage = report.damage.clone();
-    let core = CoreParts { partitions: parts.arenas, arenas, index: memory_index, disk_index: index, damage };
+    let (damage, index_whole) = (report.damage.clone(), plan.whole);
+    let partitions = parts.arenas;
+    let core = CoreParts { partitions, arenas, unmapped, index, index_whole, disk_index, damage };
     Ok((Core::new(core, settings), report))
+}
+
+/// The arenas of a partition that is to join a store.
+pub(crate) async fn load_new<D: BlockDevice>(
+    number: usize,
+    part: &StorePart<D>,
+) -> Result<Vec<Arena>, OpenError> {
+    let mut arenas = Vec::new();
+    load::load_partition(number, part, &mut arenas, &mut OpenReport::default()).await?;
+    Ok(arenas)
+}
+
+/// Whether an arena holds nothing at all.
+pub(crate) async fn is_empty<D: BlockDevice>(device: &D, arena: &Arena) -> Result<bool, DeviceError> {
+    let fresh = arena.current == Counters::default() && !arena.tail_damaged;
+    Ok(fresh && !scan::begins(device, arena).await?)
+}
+
+/// Gets the index on disk ready to be asked.
+async fn prepare<D: BlockDevice>(
+    disk_index: &DiskIndex<D>,
+    settings: &StoreSettings,
+    clumps: u64,
+    report: &mut OpenReport,
+) -> Result<(), OpenError> {
+    let sparse = disk_index.prepare(settings.index_bytes_max, clumps).await;
+    let sparse = sparse.map_err(|failed| OpenError::partition(&failed.partition, failed.error))?;
+    if let Some(fault) = sparse {
+        report.bloom_fault = Some(fault);
+    }
+    Ok(())
 }
 
 /// Reads what an arena needs in memory to grow behind `used` bytes of log and `records` durable records.

@@ -22,6 +22,12 @@ pub struct OpenReport {
     pub unmapped: Vec<Name>,
     /// The bloom filter cannot be used; it is left as it is.
     pub bloom_fault: Option<PartitionFault>,
+    /// Memory does not hold the index: blocks are looked up in the index sections.
+    pub index_on_disk: bool,
+    /// Clumps that the tails count and the index sections do not have yet. They follow by themselves.
+    pub not_indexed: u64,
+    /// The index sections must be completed before anything is served: memory does not hold what they lack.
+    pub(crate) index_first: bool,
     /// What was found could not be made durable yet; it is tried again with the next sync.
     pub not_durable: Option<StoreError>,
 }
@@ -50,7 +56,11 @@ impl OpenReport {
             .not_durable
             .iter()
             .map(|error| format!("not durable yet, tried again with the next sync: {error}"));
-        self.arenas.iter().map(|arena| format!("{arena}")).chain(unmapped).chain(error)
+        let bloom = self.bloom_fault.iter().map(|fault| format!("the bloom filter is not used: {fault}"));
+        let behind = (self.index_on_disk && self.not_indexed > 0)
+            .then(|| format!("{} blocks were not in the index sections yet", self.not_indexed));
+        let arenas = self.arenas.iter().map(|arena| format!("{arena}"));
+        arenas.chain(unmapped).chain(bloom).chain(behind).chain(error)
     }
 }
 

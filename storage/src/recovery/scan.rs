@@ -95,6 +95,11 @@ async fn look<D: BlockDevice>(
     let geometry = arena.geometry;
     let mut found = Found { end: arena.current.used, ..Found::default() };
     let limit = geometry.log_limit(arena.current.clumps.saturating_add(1));
+    // A store may have thousands of fresh arenas: only the first of them is searched.
+    let fresh = arena.current.clumps == 0 && !search_fresh && !arena.tail_damaged;
+    if fresh && !begins(device, arena).await? {
+        return Ok(found);
+    }
     let mut cursor = LogCursor::new(device, geometry, arena.clump_magic, limit);
     loop {
         let clumps = arena.current.clumps as usize + found.clumps.len() + found.holes.len() + 1;
@@ -108,8 +113,7 @@ async fn look<D: BlockDevice>(
             Ok(_) => DamageCause::BeyondEnd,
             Err(cause) => cause,
         };
-        // A store may have thousands of fresh arenas: only the first of them is searched.
-        if clumps == 1 && !search_fresh && !arena.tail_damaged {
+        if fresh && found.clumps.is_empty() {
             return Ok(found);
         }
         let until = limit.min(found.end + LOOK_AHEAD);
@@ -122,6 +126,15 @@ async fn look<D: BlockDevice>(
             found.unreachable = true;
             return Ok(found);
         }
+    }
+}
+
+/// Whether the first bytes of an arena's log look like a clump.
+pub(super) async fn begins<D: BlockDevice>(device: &D, arena: &Arena) -> Result<bool, DeviceError> {
+    match read_bytes(device, arena.place(0), CLUMP_HEADER_LEN).await {
+        Ok(bytes) => Ok(ClumpHeader::parse(&bytes, arena.clump_magic).is_ok()),
+        Err(DeviceError::Read { .. }) => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -46,8 +46,12 @@ pub struct Settings {
     pub log: LevelFilter,
     /// Whether blocks are stored compressed where that makes them smaller.
     pub compress: bool,
+    /// Whether empty arenas on its disks that are not in the index are added to it at the start.
+    pub grow: bool,
     /// Bytes of memory for the cache of lumps; where it is not given, the node chooses by the memory it has.
     pub cache: Option<u64>,
+    /// Bytes of memory for finding blocks; where it is not given, the node chooses by the memory it has.
+    pub index: Option<u64>,
     /// Bytes of blocks that may wait in memory for the disk; where it is not given, the node chooses.
     pub dirty: Option<u64>,
     /// Connections served at once; further ones wait or are refused.
@@ -70,7 +74,9 @@ impl Default for Settings {
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
+            grow: false,
             cache: None,
+            index: None,
             dirty: None,
             connections: 256,
             status: 60,
@@ -93,7 +99,7 @@ pub struct Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 16] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -164,11 +170,25 @@ pub const KEYS: [Key; 14] = [
         set: |settings, text| put(&mut settings.compress, value::parse_yes_no(text)),
     },
     Key {
+        name: "grow",
+        values: "yes | no",
+        default: "no",
+        meaning: "at the start, add empty arenas that are on its disks and not in the index",
+        set: |settings, text| put(&mut settings.grow, value::parse_yes_no(text)),
+    },
+    Key {
         name: "cache",
         values: "BYTES, with k, m or g",
         default: "by the memory there is",
         meaning: "memory for the cache of blocks",
         set: |settings, text| put(&mut settings.cache, parse_memory(text).map(Some)),
+    },
+    Key {
+        name: "index",
+        values: "BYTES, with k, m or g",
+        default: "by the memory there is",
+        meaning: "memory for finding blocks: ten bytes a block, or the index on disk is asked",
+        set: |settings, text| put(&mut settings.index, parse_memory(text).map(Some)),
     },
     Key {
         name: "dirty",

@@ -21,7 +21,7 @@ fn an_empty_file_gives_the_defaults() {
 fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
-         venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=8m\nconnections=9\n\
+         venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d",
     );
     let expected = Settings {
@@ -34,7 +34,9 @@ fn every_key_is_read() {
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,
+        grow: true,
         cache: Some(64 << 20),
+        index: Some(32 << 20),
         dirty: Some(8 << 20),
         connections: 9,
         status: 5,

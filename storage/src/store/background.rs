@@ -47,7 +47,7 @@ async fn write_index<D: BlockDevice + 'static>(store: &Store<D>, pause: &impl As
     let mut waited = Duration::ZERO;
     loop {
         let missing = store.core.state().clumps_not_indexed();
-        if missing >= INDEX_CLUMPS || (missing > 0 && waited >= INDEX_AFTER) {
+        if missing >= store.core.index_clumps_max(INDEX_CLUMPS) || (missing > 0 && waited >= INDEX_AFTER) {
             waited = Duration::ZERO;
             if let Err(error) = store.flush_index().await {
                 log::error!("cannot bring the index up to the log, will try again: {error}");

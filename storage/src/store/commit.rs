@@ -188,13 +188,14 @@ impl<D: BlockDevice> Core<D> {
     }
 
     async fn write_at(&self, partition: usize, offset: u64, bytes: Bytes) -> Result<(), StoreError> {
-        let device = &self.partitions[partition].device;
+        let place = self.partition(partition);
+        let device = &place.device;
         write_bytes(device, offset, bytes).await.map_err(|error| self.device_error(partition, error))
     }
 
     async fn flush(&self, partitions: &BTreeSet<usize>) -> Result<(), StoreError> {
         for partition in partitions {
-            let flushed = self.partitions[*partition].device.flush().await;
+            let flushed = self.partition(*partition).device.flush().await;
             flushed.map_err(|error| self.device_error(*partition, error))?;
         }
         Ok(())

@@ -24,7 +24,7 @@ const DAMAGE_MAX: usize = 256;
 
 /// Partitions and settings, which do not change, and the state, which does.
 pub(crate) struct Core<D> {
-    pub(crate) partitions: Vec<ArenaPartition<D>>,
+    partitions: RefCell<Vec<Rc<ArenaPartition<D>>>>,
     pub(crate) settings: StoreSettings,
     /// Absent when the store has no index sections.
     pub(crate) disk_index: Option<DiskIndex<D>>,
@@ -43,7 +43,9 @@ pub(crate) struct ArenaPartition<D> {
 pub(crate) struct CoreParts<D> {
     pub(crate) partitions: Vec<StorePart<D>>,
     pub(crate) arenas: Vec<Arena>,
+    pub(crate) unmapped: Vec<Arena>,
     pub(crate) index: MemoryIndex,
+    pub(crate) index_whole: bool,
     pub(crate) disk_index: Option<DiskIndex<D>>,
     pub(crate) damage: Vec<Damage>,
 }
@@ -52,7 +54,13 @@ pub(crate) struct CoreParts<D> {
 pub(crate) struct State {
     /// In the order of their addresses.
     pub(crate) arenas: Vec<Arena>,
+    /// Arenas that the index's map does not have; they are not served.
+    pub(crate) unmapped: Vec<Arena>,
     pub(crate) index: MemoryIndex,
+    /// Every block is in `index`; if not, it has those that the index on disk lacks.
+    pub(crate) index_whole: bool,
+    /// Addresses of clumps for which the index on disk has no room.
+    pub(crate) overflow: BTreeSet<u64>,
     pub(crate) cache: LumpCache,
     pub(crate) windows: Windows,
     /// Closed log bytes that are not durable yet, in the order in which they must be written.
@@ -91,13 +99,18 @@ pub(crate) struct Counts {
 impl<D: BlockDevice> Core<D> {
     pub(crate) fn new(parts: CoreParts<D>, settings: StoreSettings) -> Core<D> {
         let partitions = parts.partitions.into_iter();
-        let partitions =
-            partitions.map(|part| ArenaPartition { name: part.name.into(), device: part.device }).collect();
+        let partitions = partitions
+            .map(|part| Rc::new(ArenaPartition { name: part.name.into(), device: part.device }))
+            .collect();
+        let partitions = RefCell::new(partitions);
         let dirty = parts.arenas.iter().enumerate().filter(|(_, arena)| arena.is_dirty());
         let dirty_arenas: BTreeSet<usize> = dirty.map(|(number, _)| number).collect();
         let state = State {
             arenas: parts.arenas,
+            unmapped: parts.unmapped,
             index: parts.index,
+            index_whole: parts.index_whole,
+            overflow: BTreeSet::new(),
             cache: LumpCache::new(settings.lump_cache_bytes),
             windows: Windows::new(settings.read_ahead_bytes),
             groups: VecDeque::new(),
@@ -130,9 +143,25 @@ impl<D: BlockDevice> Core<D> {
         self.state.borrow_mut()
     }
 
+    /// An arena partition, by its number.
+    pub(crate) fn partition(&self, number: usize) -> Rc<ArenaPartition<D>> {
+        self.partitions.borrow()[number].clone()
+    }
+
+    pub(crate) fn partition_count(&self) -> usize {
+        self.partitions.borrow().len()
+    }
+
+    /// Adds a partition. Returns its number.
+    pub(crate) fn push_partition(&self, partition: ArenaPartition<D>) -> usize {
+        let mut partitions = self.partitions.borrow_mut();
+        partitions.push(Rc::new(partition));
+        partitions.len() - 1
+    }
+
     /// The error of a device, with the partition's name.
     pub(crate) fn device_error(&self, partition: usize, error: DeviceError) -> StoreError {
-        StoreError::Device { partition: self.partitions[partition].name.clone(), error }
+        StoreError::Device { partition: self.partition(partition).name.clone(), error }
     }
 
     /// Notes that the copy of a block at this address is damaged, and tells the operator if that is news.

@@ -39,6 +39,17 @@ pub enum StoreError {
         /// What the device said.
         error: DeviceError,
     },
+    /// The index does not know where the block is: its bucket is damaged, and memory does not hold the index.
+    #[error("index bucket {bucket} of {partition} is damaged: rebuild the index")]
+    IndexDamaged {
+        /// The index section, as the settings name it.
+        partition: Rc<str>,
+        /// The bucket.
+        bucket: u32,
+    },
+    /// Neither memory nor the index sections have room for another entry. Reads go on.
+    #[error("no space left in the index: give it more memory, or more and larger index sections")]
+    IndexFull,
     /// The store was opened for reading only.
     #[error("read only")]
     ReadOnly,
@@ -65,8 +76,8 @@ impl StoreError {
             | StoreError::TooLarge
             | StoreError::Collision(_)
             | StoreError::ReadOnly => Severity::Request,
-            StoreError::NoSpace => Severity::Space,
-            StoreError::Damaged(_) => Severity::Damage,
+            StoreError::NoSpace | StoreError::IndexFull => Severity::Space,
+            StoreError::Damaged(_) | StoreError::IndexDamaged { .. } => Severity::Damage,
             StoreError::Device { .. } => Severity::Disk,
         }
     }
@@ -126,7 +137,8 @@ pub enum DamageCause {
         /// Bytes.
         len: u64,
     },
-    /// A bucket of the index was damaged; it was written anew with the entries at hand. `offset` is its number.
+    /// A bucket of the index is damaged. It is left as it is; new entries of it are found through memory only.
+    /// `offset` is its number.
     BucketDamaged,
     /// A bucket of the index has no room for an entry; the block is found through memory only.
     BucketFull,
@@ -160,7 +172,9 @@ impl core::fmt::Display for Damage {
             DamageCause::Hole { len } => {
                 write!(f, "{arena}: {len} bytes at {offset} in the log are no clump")
             }
-            DamageCause::BucketDamaged => write!(f, "{arena}: index bucket {offset} was damaged, and is new"),
+            DamageCause::BucketDamaged => {
+                write!(f, "{arena}: index bucket {offset} is damaged: rebuild the index")
+            }
             DamageCause::BucketFull => {
                 write!(f, "{arena}: no room in the index bucket of the clump at {offset}")
             }
@@ -205,6 +219,31 @@ pub enum OpenError {
         /// The name in the index's map.
         arena: Name,
     },
+    /// Memory does not hold the index, and there is no other.
+    #[error(
+        "{blocks} blocks need {need} bytes of memory for their index, which may take {bytes_max}: \
+         give it more, or add index sections"
+    )]
+    IndexTooLarge {
+        /// Blocks in the store.
+        blocks: u64,
+        /// Bytes that their index takes.
+        need: u64,
+        /// Bytes it may take.
+        bytes_max: u64,
+    },
+    /// Memory does not hold the index, and the one on disk is not complete.
+    #[error(
+        "{missing} blocks are not in the index sections, more than memory holds: \
+         open the store for writing once, or rebuild the index"
+    )]
+    IndexBehind {
+        /// Blocks that are missing.
+        missing: u64,
+    },
+    /// The blocks that the index lacked could not be put into it.
+    #[error("the index sections cannot be completed: {0}")]
+    IndexIncomplete(StoreError),
     /// There is nothing to store blocks in.
     #[error("no arena partition is given: name one with `arenas` in the configuration")]
     NoArenas,
@@ -268,6 +307,9 @@ pub enum PartitionFault {
     /// The sections' buckets are not a whole index.
     #[error(transparent)]
     BucketCount(#[from] crate::format::index_config::BadBucketCount),
+    /// The bloom filter cannot be that of this index.
+    #[error("it has far fewer bits set than the blocks of the index have: make it anew")]
+    SparseFilter,
     /// The partition is smaller than its header says.
     #[error("its header says that it has {claimed} bytes, it has {size}: has the disk shrunk?")]
     Shrunk {

@@ -1,17 +1,20 @@
-//! Index sections, filter and seals follow the log, so that another venti can take the disks over at any clean stop.
+//! Index sections, filter and seals follow the log, so that another venti can take the disks over at any clean stop, and
+//! so that memory need not hold what they have.
 //!
 //! What is missing in the index is known from the tails alone: the clumps between the *indexed* and the *written*
-//! counters. Only durable clumps are indexed, and only when index and filter are durable do the counters follow.
+//! counters. Only durable clumps are indexed, and only when index and filter are durable do the counters follow. An entry
+//! that finds no room stays in memory, and the counters of its arena in front of it: so the next start finds it again.
 
 use super::core::{Core, State};
-use super::{Damage, DamageCause, StoreError};
-use crate::arena::count;
-use crate::device::{BlockDevice, read_bytes};
-use crate::disk_index::Leftover;
+use super::{Damage, DamageCause, Store, StoreError, StoreSettings};
+use crate::arena::Arena;
+use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::disk_index::{DiskIndex, IndexFailed, Leftover};
 use crate::format::arena_tail::Counters;
 use crate::format::bucket::IndexEntry;
 use crate::format::seal::Sealer;
-use crate::recovery::clumps_between;
+use crate::memory_index::BYTES_PER_BLOCK;
+use crate::recovery::{DirectoryReader, Gap, Placed, Unusable, check_directory, from_log};
 use crate::score::Score;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -38,69 +41,109 @@ impl IndexJobs {
         &self,
         core: &Rc<Core<D>>,
     ) -> Result<bool, StoreError> {
+        self.run(|| {
+            let unsummed = core.state().unsummed();
+            let sum = |arena| Box::pin(sum(core.clone(), arena)) as Job;
+            next_index_job(core).or_else(|| unsummed.map(sum))
+        })
+        .await
+    }
+
+    /// Makes room in a memory index that is full: what the index on disk has, memory need not hold. `false`: nothing
+    /// could be done.
+    pub(crate) async fn make_room<D: BlockDevice + 'static>(
+        &self,
+        store: &Store<D>,
+    ) -> Result<bool, StoreError> {
+        let core = &store.core;
+        if core.disk_index.is_none() {
+            return Ok(false);
+        }
+        let is_full = || core.state().index_is_full(&core.settings);
+        store.sync().await?;
+        while self.run(|| next_index_job(core)).await? {}
+        if is_full() {
+            // Between passes, so that the filter is loaded with everything that was marked.
+            self.run(|| core.state().index_whole.then(|| Box::pin(leave_memory(core.clone())) as Job))
+                .await?;
+        }
+        Ok(!is_full())
+    }
+
+    /// Carries the job under way to its end, then begins and ends the one that is wanted then.
+    pub(crate) async fn run(&self, next: impl FnOnce() -> Option<Job>) -> Result<bool, StoreError> {
         let mut running = self.running.lock().await;
         if let Some(job) = running.as_mut() {
             let left_behind = job.as_mut().await;
             *running = None;
             left_behind?;
         }
-        let job: Job = match (core.gap(), core.state().unsummed()) {
-            (Some(gap), _) => Box::pin(index(core.clone(), gap)),
-            (None, Some(arena)) => Box::pin(sum(core.clone(), arena)),
-            (None, None) => return Ok(false),
-        };
+        let Some(job) = next() else { return Ok(false) };
         let result = running.insert(job).as_mut().await;
         *running = None;
         result.map(|()| true)
     }
 }
 
-/// Durable clumps of one arena that the index does not have.
-#[derive(Clone, Copy, Debug)]
-struct Gap {
-    arena: usize,
-    from: Counters,
-    to: Counters,
+fn next_index_job<D: BlockDevice + 'static>(core: &Rc<Core<D>>) -> Option<Job> {
+    let (arena, gap) = core.gap()?;
+    Some(Box::pin(index(core.clone(), arena, gap)))
 }
 
-/// Puts the clumps of a gap into the index, as many as memory allows, and moves the indexed counters behind them.
-async fn index<D: BlockDevice>(core: Rc<Core<D>>, gap: Gap) -> Result<(), StoreError> {
+/// Puts the clumps of a gap into the index, as many at a time as memory allows, and moves the counters behind them.
+async fn index<D: BlockDevice>(core: Rc<Core<D>>, number: usize, gap: Gap) -> Result<(), StoreError> {
     let Some(disk_index) = &core.disk_index else { return Ok(()) };
-    let (log, partition, address) = {
+    let (log, partition) = {
         let state = core.state();
-        let arena = &state.arenas[gap.arena];
-        (arena.log(), arena.partition, arena.address)
+        (state.arenas[number].log(), state.arenas[number].partition)
     };
-    let device = &core.partitions[partition].device;
-    let clumps = clumps_between(device, &log, gap.from, gap.to).await;
-    let clumps = clumps.map_err(|error| core.device_error(partition, error))?;
-    let buffer_bytes = core.settings.index_flush_bytes / 2;
-    let per_pass = (buffer_bytes / size_of::<IndexEntry>()).max(1);
-    let mut reached = gap.from;
-    for pass in clumps.chunks(per_pass) {
-        let mut entries: Vec<IndexEntry> = pass
-            .iter()
-            .map(|(offset, record)| IndexEntry {
-                score: record.score,
-                block_type: record.block_type,
-                address: address + offset,
-                lump_len: record.lump_len,
-                read_hint: IndexEntry::read_hint_for(record.stored_len),
-            })
-            .collect();
-        let inserted = disk_index.insert(&mut entries, buffer_bytes).await;
-        let leftover = inserted
-            .map_err(|failed| StoreError::Device { partition: failed.partition, error: failed.error })?;
-        if core.report_leftover(gap.arena, &leftover) {
-            core.state_mut().arenas[gap.arena].index_stuck = true;
-            return Ok(());
+    let place = core.partition(partition);
+    let device = &place.device;
+    let failed = |error| core.device_error(partition, error);
+    let per_pass = (core.settings.index_flush_bytes / 2 / size_of::<IndexEntry>()).max(1);
+    match check_directory(device, &log, gap).await {
+        Ok(()) => {
+            let mut reader = DirectoryReader::new(device, &log, gap);
+            loop {
+                let clumps = match reader.next(per_pass).await {
+                    Ok(clumps) if clumps.is_empty() => break,
+                    Ok(clumps) => clumps,
+                    Err(Unusable::Device(error)) => return Err(failed(error)),
+                    // It has changed under our eyes: the next pass looks again.
+                    Err(Unusable::Record(_)) => return Ok(()),
+                };
+                core.put(disk_index, number, &clumps).await?;
+                core.state_mut().placed(number, reader.reached());
+            }
         }
-        pass.iter().for_each(|(_, record)| count(&mut reached, record));
-        if reached.clumps < gap.to.clumps {
-            core.state_mut().indexed(gap.arena, reached);
+        Err(Unusable::Device(DeviceError::Gone)) => return Err(failed(DeviceError::Gone)),
+        Err(_) => {
+            let clumps = from_log(device, &log, gap, &mut Vec::new()).await.map_err(failed)?;
+            for clumps in clumps.chunks(per_pass) {
+                core.put(disk_index, number, clumps).await?;
+            }
         }
     }
-    core.state_mut().indexed(gap.arena, gap.to);
+    core.state_mut().placed(number, gap.to);
+    Ok(())
+}
+
+/// From now on memory holds only what the index on disk does not have.
+async fn leave_memory<D: BlockDevice>(core: Rc<Core<D>>) -> Result<(), StoreError> {
+    let Some(disk_index) = &core.disk_index else { return Ok(()) };
+    let clumps = core.state().arenas.iter().map(|arena| u64::from(arena.placed.clumps)).sum();
+    if let Some(fault) = disk_index.prepare(core.settings.index_bytes_max, clumps).await? {
+        log::warn!("the bloom filter is not used: {fault}");
+    }
+    let mut state = core.state_mut();
+    let State { arenas, index, overflow, index_whole, .. } = &mut *state;
+    index.retain(|address| {
+        let number = arenas.partition_point(|arena| arena.address <= address);
+        let arena = number.checked_sub(1).map(|number| &arenas[number]);
+        overflow.contains(&address) || arena.is_none_or(|arena| address - arena.address >= arena.placed.used)
+    });
+    *index_whole = false;
+    log::warn!("memory does not hold the index any more: blocks are looked up in the index sections");
     Ok(())
 }
 
@@ -114,7 +157,7 @@ async fn sum<D: BlockDevice>(core: Rc<Core<D>>, number: usize) -> Result<(), Sto
     let mut offset = geometry.start();
     while offset < geometry.stop() {
         let len = SEAL_CHUNK.min(geometry.stop() - offset);
-        let read = read_bytes(&core.partitions[partition].device, offset, len as usize).await;
+        let read = read_bytes(&core.partition(partition).device, offset, len as usize).await;
         let chunk = match read {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -134,45 +177,116 @@ async fn sum<D: BlockDevice>(core: Rc<Core<D>>, number: usize) -> Result<(), Sto
     Ok(())
 }
 
+impl From<IndexFailed> for StoreError {
+    fn from(failed: IndexFailed) -> StoreError {
+        StoreError::Device { partition: failed.partition, error: failed.error }
+    }
+}
+
 impl<D: BlockDevice> Core<D> {
-    /// The first gap between what is durable and what is indexed.
-    fn gap(&self) -> Option<Gap> {
-        self.disk_index.as_ref()?;
-        let state = self.state();
-        let arenas = state.arenas.iter().enumerate();
-        let mut behind = arenas.filter(|(_, arena)| !arena.index_stuck && arena.indexed != arena.durable);
-        let (number, arena) = behind.next()?;
-        Some(Gap { arena: number, from: arena.indexed, to: arena.durable })
+    /// Puts clumps of an arena into the index; memory lets go of those that are there now.
+    async fn put(
+        &self,
+        disk_index: &DiskIndex<D>,
+        number: usize,
+        clumps: &[Placed],
+    ) -> Result<(), StoreError> {
+        let address = self.state().arenas[number].address;
+        let mut entries: Vec<IndexEntry> = clumps
+            .iter()
+            .map(|(offset, record)| IndexEntry {
+                score: record.score,
+                block_type: record.block_type,
+                address: address + offset,
+                lump_len: record.lump_len,
+                read_hint: IndexEntry::read_hint_for(record.stored_len),
+            })
+            .collect();
+        let leftover = disk_index.insert(&mut entries, self.settings.index_flush_bytes / 2).await?;
+        self.keep_leftover(number, &leftover);
+        let mut state = self.state_mut();
+        let State { index, overflow, index_whole, .. } = &mut *state;
+        if *index_whole {
+            return Ok(());
+        }
+        for entry in entries.iter().filter(|entry| !overflow.contains(&entry.address)) {
+            index.remove(&entry.score, entry.block_type, entry.address);
+        }
+        Ok(())
     }
 
-    /// Tells the operator what could not be indexed; `true` if entries are missing.
-    fn report_leftover(&self, arena: usize, leftover: &Leftover) -> bool {
+    /// The first gap between what is durable and what is indexed.
+    fn gap(&self) -> Option<(usize, Gap)> {
+        self.disk_index.as_ref()?;
+        let state = self.state();
+        let number = state.arenas.iter().position(|arena| arena.placed != arena.durable)?;
+        let arena = &state.arenas[number];
+        Some((number, Gap { from: arena.placed, to: arena.durable }))
+    }
+
+    /// Tells the operator what could not be indexed, and sees to it that it is found all the same.
+    fn keep_leftover(&self, number: usize, leftover: &Leftover) {
         let (arena, address) = {
             let state = self.state();
-            (state.arenas[arena].name, state.arenas[arena].address)
+            (state.arenas[number].name, state.arenas[number].address)
         };
-        for bucket in &leftover.damaged {
-            self.report(Damage { arena, offset: u64::from(*bucket), cause: DamageCause::BucketDamaged });
+        // Once for each bucket: it may have many entries.
+        let same = |(bucket, _): &(u32, IndexEntry), (next, _): &(u32, IndexEntry)| bucket == next;
+        for (bucket, _) in leftover.damaged.chunk_by(same).filter_map(<[_]>::first) {
+            let offset = u64::from(*bucket);
+            self.report(Damage { arena, offset, cause: DamageCause::BucketDamaged });
         }
-        for entry in &leftover.full {
+        for (_, entry) in leftover.full.chunk_by(same).filter_map(<[_]>::first) {
             let offset = entry.address - address;
             self.report(Damage { arena, offset, cause: DamageCause::BucketFull });
         }
-        !leftover.full.is_empty()
+        let mut state = self.state_mut();
+        for (_, entry) in leftover.full.iter().chain(&leftover.damaged) {
+            state.overflow.insert(entry.address);
+            state.arenas[number].index_stuck = true;
+        }
+    }
+
+    /// Does in the index what a power cut has interrupted. If that fails, the next pass tries again.
+    pub(crate) async fn settle_index(&self) {
+        if let Some(disk_index) = &self.disk_index
+            && let Err(IndexFailed { partition, error }) = disk_index.settle().await
+        {
+            log::error!("{partition}: cannot finish what was interrupted, will try again: {error}");
+        }
+    }
+
+    /// Clumps that may wait for the index: fewer where memory does not hold it.
+    pub(crate) fn index_clumps_max(&self, otherwise: u64) -> u64 {
+        if self.state().index_whole {
+            return otherwise;
+        }
+        (self.settings.recent_bytes_max() / BYTES_PER_BLOCK / 2).clamp(1, otherwise)
     }
 }
 
 impl State {
-    /// Durable clumps that the index does not have yet, but could.
-    pub(crate) fn clumps_not_indexed(&self) -> u64 {
-        let behind = self.arenas.iter().filter(|arena| !arena.index_stuck);
-        behind.map(|arena| u64::from(arena.durable.clumps.saturating_sub(arena.indexed.clumps))).sum()
+    /// Whether the index in memory may take no more entries.
+    pub(crate) fn index_is_full(&self, settings: &StoreSettings) -> bool {
+        let most =
+            if self.index_whole { settings.index_bytes_max as u64 } else { settings.recent_bytes_max() };
+        self.index.estimate_bytes() >= most
     }
 
-    /// Index and filter have everything that `counters` count.
-    fn indexed(&mut self, number: usize, counters: Counters) {
-        self.arenas[number].indexed = counters;
-        self.tail_changed(number);
+    /// Durable clumps that the index does not have yet.
+    pub(crate) fn clumps_not_indexed(&self) -> u64 {
+        let missing = |arena: &Arena| u64::from(arena.durable.clumps.saturating_sub(arena.placed.clumps));
+        self.arenas.iter().map(missing).sum()
+    }
+
+    /// Index and filter have everything that `counters` count, or memory keeps it.
+    fn placed(&mut self, number: usize, counters: Counters) {
+        let arena = &mut self.arenas[number];
+        arena.placed = counters;
+        if !arena.index_stuck {
+            arena.indexed = counters;
+            self.tail_changed(number);
+        }
     }
 
     fn tail_changed(&mut self, number: usize) {

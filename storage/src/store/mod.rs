@@ -5,9 +5,11 @@
 //! | `settings`, `error`, `status` | what it is given, how it fails, what it tells |
 //! | `core` | the state that all operations share |
 //! | `read`, `windows` | a score's lump: cache, memory, one disk read |
+//! | `search` | where a block may be: memory, then the index on disk |
 //! | `write` | a lump's score: hash, compare, append in memory |
 //! | `background` | what becomes of blocks without anyone asking |
 //! | `index_flush` | index sections, filter and seals follow the log |
+//! | `grow` | more arenas for a store that is open |
 //! | `commit` | what was appended becomes durable, in the one order that is safe |
 //! | `scrub` | everything is verified again and again |
 //! | `damaged` | blocks whose stored copy is known to be damaged |
@@ -23,9 +25,11 @@ mod commit;
 mod core;
 mod damaged;
 mod error;
+mod grow;
 mod index_flush;
 mod read;
 mod scrub;
+mod search;
 mod settings;
 mod status;
 mod windows;
@@ -35,12 +39,14 @@ pub use background::SYNC_AFTER;
 pub(crate) use core::{Core, CoreParts, State};
 pub use damaged::DamagedBlock;
 pub use error::{Damage, DamageCause, OpenError, PartitionFault, Severity, StoreError};
+pub use grow::AddError;
 pub use settings::{StorePart, StoreParts, StoreSettings};
 pub use status::{ArenaStatus, StoreStatus};
 
 use crate::Timestamp;
 use crate::block_type::BlockType;
 use crate::device::BlockDevice;
+use crate::format::Name;
 use crate::recovery::OpenReport;
 use crate::score::Score;
 use crate::scrub::ScrubRecords;
@@ -81,7 +87,11 @@ impl<D: BlockDevice + 'static> Store<D> {
             scrubs: Scrubs::default(),
         };
         if !settings.read_only {
+            store.core.settle_index().await;
             report.not_durable = store.sync().await.err();
+        }
+        if report.index_first {
+            store.flush_index().await.map_err(OpenError::IndexIncomplete)?;
         }
         Ok((store, report))
     }
@@ -89,7 +99,8 @@ impl<D: BlockDevice + 'static> Store<D> {
     /// The lump with this score and type.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchBlock`], without a disk access; [`StoreError::Damaged`] when only damaged copies are left.
+    /// [`StoreError::NoSuchBlock`], without a disk access where memory holds the index or the bloom filter;
+    /// [`StoreError::Damaged`] when only damaged copies are left.
     pub async fn read(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
         let _request = self.scrubs.clients.begin();
         self.core.read(score, block_type).await
@@ -110,7 +121,12 @@ impl<D: BlockDevice + 'static> Store<D> {
         while self.core.must_wait_for_commit() {
             self.sync().await?;
         }
-        self.core.write(block_type, lump, now).await
+        loop {
+            match self.core.write(block_type, lump.clone(), now).await {
+                Err(StoreError::IndexFull) if self.index.make_room(self).await? => {}
+                result => return result,
+            }
+        }
     }
 
     /// Makes every block durable that was written before the call, by whomever. Costs nothing if all are already.
@@ -156,8 +172,9 @@ impl<D: BlockDevice + 'static> Store<D> {
         self.core.settings.read_only
     }
 
-    /// Brings index sections and bloom filter up to the durable log, and sums arenas that are full. Our own reads need
-    /// none of it: it is for other ventis that may take over the disks. Clients are served meanwhile.
+    /// Brings index sections and bloom filter up to the durable log, and sums arenas that are full. Where memory holds
+    /// the whole index our own reads need none of it: it is for other ventis that may take over the disks. Clients are
+    /// served meanwhile.
     ///
     /// # Errors
     /// A disk failed; the rest is tried again next time. Entries for which the index has no room are no error, but
@@ -171,6 +188,24 @@ impl<D: BlockDevice + 'static> Store<D> {
             self.sync().await?;
         }
         Ok(())
+    }
+
+    /// Adds the arenas of a partition, which must be empty, while the store is open: appended to the index's map, as
+    /// `fmtindex -a` does. From then on the partition belongs to the store, and must be there when it is opened.
+    /// Returns their names.
+    ///
+    /// # Errors
+    /// See [`AddError`]; the store is as it was.
+    pub async fn add_arenas(&self, part: StorePart<D>) -> Result<Vec<Name>, AddError> {
+        grow::add(&self.core, &self.index, part).await
+    }
+
+    /// Adds the arenas that lie in the store's partitions and not in the index's map, as [`Store::add_arenas`] does.
+    ///
+    /// # Errors
+    /// See [`AddError`]; the store is as it was.
+    pub async fn adopt_unmapped(&self) -> Result<Vec<Name>, AddError> {
+        grow::adopt(&self.core, &self.index).await
     }
 
     /// What a clean stop does: everything is durable, the index complete, full arenas are sealed. The store may be

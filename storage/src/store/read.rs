@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::damaged::DamagedBlock;
+use super::search::{Place, Search};
 use super::windows::Piece;
 use super::{Damage, DamageCause, StoreError};
 use crate::arena::clump_io::unpack;
@@ -31,10 +32,9 @@ impl<D: BlockDevice> Core<D> {
             return Ok(lump);
         }
         let mut damage = None;
-        let mut number = 0;
-        while let Some(address) = self.candidate(&score, block_type, number) {
-            number += 1;
-            match self.load(address, score, block_type).await? {
+        let mut search = Search::new(score, block_type);
+        while let Some(place) = self.next_place(&mut search).await? {
+            match self.load(place, score, block_type).await? {
                 Candidate::Lump(lump) => {
                     self.state_mut().cache.put(score, block_type, lump.clone());
                     return Ok(lump);
@@ -50,19 +50,18 @@ impl<D: BlockDevice> Core<D> {
         Err(StoreError::NoSuchBlock { score, block_type })
     }
 
-    /// The `number`th address that the index gives for a block.
-    pub(crate) fn candidate(&self, score: &Score, block_type: BlockType, number: usize) -> Option<u64> {
-        self.state().index.candidates(score, block_type).nth(number)
-    }
-
     /// Reads and verifies what stands at an address of the index. Damage is reported to the operator here.
     pub(crate) async fn load(
         &self,
-        address: u64,
+        place: Place,
         score: Score,
         block_type: BlockType,
     ) -> Result<Candidate, StoreError> {
-        let Some((arena, offset)) = self.state().arena_of(address) else { return Ok(Candidate::Other) };
+        let Some((arena, offset)) = self.state().arena_of(place.address) else { return Ok(Candidate::Other) };
+        // The index of another venti may be ahead of its log (spec 8, Q1).
+        if place.from_disk && offset >= self.state().arenas[arena].current.used {
+            return Ok(Candidate::Other);
+        }
         let cause = match self.read_clump(arena, offset).await {
             Ok((header, clump)) if (header.score, header.block_type) == (score, block_type) => {
                 match unpack(&clump, &header) {
@@ -70,12 +69,8 @@ impl<D: BlockDevice> Core<D> {
                     Err(cause) => cause,
                 }
             }
-            // The index keeps only some bits of a score. If those of this header are not the ones that led here, the
-            // header has rotted.
-            Ok((header, _)) => {
-                let state = self.state();
-                let mut places = state.index.candidates(&header.score, header.block_type);
-                if places.any(|place| place == address) {
+            Ok((header, clump)) => {
+                if self.belongs_here(&header, &clump, place) {
                     return Ok(Candidate::Other);
                 }
                 DamageCause::Score { expected: score, got: header.score }
@@ -87,8 +82,18 @@ impl<D: BlockDevice> Core<D> {
             Err(Failure::Device(error)) => DamageCause::Unreadable(error),
         };
         let damage = Damage { arena: self.state().arenas[arena].name, offset, cause };
-        self.report_block(address, DamagedBlock { score, block_type, damage });
+        self.report_block(place.address, DamagedBlock { score, block_type, damage });
         Ok(Candidate::Damaged(damage))
+    }
+
+    /// Whether a clump that was not looked for is what stands there rightly. The memory index keeps only some bits of a
+    /// score: if those of this header are not the ones that led here, the header has rotted. Where an entry may come
+    /// from the disk, or have gone there, the clump itself must say.
+    fn belongs_here(&self, header: &ClumpHeader, clump: &Bytes, place: Place) -> bool {
+        let state = self.state();
+        let mut places = state.index.candidates(&header.score, header.block_type);
+        places.any(|address| address == place.address)
+            || (!state.index_whole && unpack(clump, header).is_ok())
     }
 
     /// A clump's header, and its bytes from the header on (which may go on behind it).
@@ -125,7 +130,8 @@ impl<D: BlockDevice> Core<D> {
             waiting.await;
         };
         let mut reading = Reading { core: self, piece, bytes: None };
-        let device = &self.partitions[piece.partition].device;
+        let place = self.partition(piece.partition);
+        let device = &place.device;
         let bytes = read_bytes(device, piece.offset, piece.len).await.map_err(Failure::Device)?;
         reading.bytes = Some(bytes.clone());
         Ok(bytes)

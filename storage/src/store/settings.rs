@@ -34,6 +34,9 @@ pub struct StoreSettings {
     pub dirty_bytes_max: usize,
     /// Bytes of log that are written at once, in the background, before anyone asks for a sync.
     pub group_bytes: usize,
+    /// Bytes for finding blocks. While they are enough every block is in memory; beyond, the index sections are asked,
+    /// and a quarter of the bytes is for blocks that they do not have yet, the rest for bloom filter and buckets.
+    pub index_bytes_max: usize,
     /// Bytes that an index flush may hold at a time.
     pub index_flush_bytes: usize,
     /// Whether lumps that whack makes smaller are stored so, as venti does.
@@ -49,9 +52,17 @@ impl Default for StoreSettings {
             read_ahead_bytes: 4 << 20,
             dirty_bytes_max: 16 << 20,
             group_bytes: 1 << 20,
+            index_bytes_max: 16 << 20,
             index_flush_bytes: 8 << 20,
             compress: true,
             read_only: false,
         }
+    }
+}
+
+impl StoreSettings {
+    /// Bytes of memory index, where it does not hold every block.
+    pub(crate) fn recent_bytes_max(&self) -> u64 {
+        (self.index_bytes_max as u64 / 4).max(1)
     }
 }

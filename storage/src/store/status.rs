@@ -16,8 +16,16 @@ use alloc::vec::Vec;
 pub struct StoreStatus {
     /// Every arena, in the order of the index.
     pub arenas: Vec<ArenaStatus>,
-    /// Entries of the memory index, and the bytes it takes.
+    /// Entries of the memory index.
     pub index_entries: u64,
+    /// Whether the memory index has every block; if not, the index sections are asked.
+    pub index_whole: bool,
+    /// Durable clumps that the index sections do not have yet.
+    pub not_indexed: u64,
+    /// Entries for which the index sections have no room.
+    pub index_overflow: usize,
+    /// How full the fullest index bucket is that was written since the start, in percent.
+    pub fullest_bucket_percent: u8,
     /// Bytes of the memory index.
     pub index_bytes: u64,
     /// Bytes of cached lumps.
@@ -94,7 +102,7 @@ impl<D: BlockDevice> Core<D> {
         let state = self.state();
         let arenas = state.arenas.iter().map(|arena| ArenaStatus {
             name: arena.name,
-            partition: self.partitions[arena.partition].name.clone(),
+            partition: self.partition(arena.partition).name.clone(),
             start: arena.geometry.start(),
             stop: arena.geometry.stop(),
             block_size: arena.geometry.block_size(),
@@ -114,6 +122,10 @@ impl<D: BlockDevice> Core<D> {
         StoreStatus {
             arenas: arenas.collect(),
             index_entries: state.index.len(),
+            index_whole: state.index_whole,
+            not_indexed: state.clumps_not_indexed(),
+            index_overflow: state.overflow.len(),
+            fullest_bucket_percent: self.disk_index.as_ref().map_or(0, |index| index.fullest_percent()),
             index_bytes: state.index.memory_bytes(),
             cache_bytes: state.cache.bytes(),
             cache_hits,

@@ -2,6 +2,7 @@
 
 use super::core::Core;
 use super::read::Candidate;
+use super::search::Search;
 use super::{State, StoreError};
 use crate::Timestamp;
 use crate::block_type::BlockType;
@@ -51,22 +52,30 @@ impl<D: BlockDevice> Core<D> {
             }
         };
         let mut damaged = Vec::new();
-        let mut number = 0;
-        while let Some(address) = self.candidate(&score, block_type, number) {
-            number += 1;
-            if self.state().damaged.is_at(address) {
-                damaged.push(address);
+        let mut search = Search::new(score, block_type);
+        loop {
+            let place = match self.next_place(&mut search).await {
+                Ok(Some(place)) => place,
+                // Where the index is damaged, storing the block once more is better than not at all.
+                Ok(None) | Err(StoreError::IndexDamaged { .. }) => break,
+                Err(error) => return Err(error),
+            };
+            if self.state().damaged.is_at(place.address) {
+                damaged.push(place.address);
                 continue;
             }
-            match self.load(address, score, block_type).await? {
+            match self.load(place, score, block_type).await? {
                 Candidate::Lump(stored) => {
                     let result = self.duplicate(score, stored == lump);
                     self.state_mut().cache.put(score, block_type, stored);
                     return result;
                 }
-                Candidate::Damaged(_) => damaged.push(address),
+                Candidate::Damaged(_) => damaged.push(place.address),
                 Candidate::Other => {}
             }
+        }
+        if self.state().index_is_full(&self.settings) {
+            return Err(StoreError::IndexFull);
         }
         let address = self.append(block_type, score, &lump, now).await?;
         let mut state = self.state_mut();
@@ -141,7 +150,8 @@ impl<D: BlockDevice> Core<D> {
             let arena = &state.arenas[arena];
             (arena.partition, arena.geometry, arena.durable)
         };
-        let device = &self.partitions[partition].device;
+        let place = self.partition(partition);
+        let device = &place.device;
         let appender =
             crate::recovery::read_appender(device, &geometry, counters.used, counters.clumps).await;
         let appender = appender.map_err(|error| self.device_error(partition, error))?;

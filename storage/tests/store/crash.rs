@@ -38,6 +38,11 @@ impl Model {
         }
     }
 
+    /// What was acknowledged and not synced may be gone.
+    pub fn power_was_cut(&self) {
+        self.acknowledged.borrow_mut().clear();
+    }
+
     /// Whether enough was written for a small disk.
     pub fn is_large(&self) -> bool {
         self.next.get() > 60
@@ -135,7 +140,7 @@ fn what_was_synced_survives_every_power_cut() {
             let disk = Rc::new(SimDisk::new(image, rng.next_u64()));
             // Sometimes so early that opening itself, which may have to recover, is cut.
             disk.cut_power_after(1 + rng.below([30, 150, 400][rng.below(3) as usize]));
-            model.acknowledged.borrow_mut().clear();
+            model.power_was_cut();
             if let Some(store) = block_on(open_with(disk.clone(), seed)) {
                 work(&model, &store, &rng);
             }

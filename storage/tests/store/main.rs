@@ -4,10 +4,14 @@
 #![allow(clippy::await_holding_refcell_ref, reason = "the model is only looked at while nobody else runs")]
 
 mod blocks;
+mod cost;
 mod crash;
 mod fixtures;
+mod grow;
 mod holes;
 mod index;
+mod indexed;
+mod large;
 mod scrub;
 mod scrub_damage;
 mod support;

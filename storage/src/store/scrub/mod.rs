@@ -129,8 +129,8 @@ impl<D: BlockDevice + 'static> Store<D> {
         let Some(pace) = Pace::new(setting, self.bytes_to_scrub()) else { return Err(DeviceError::Gone) };
         let (clients, bytes_read) = (&self.scrubs.clients, &self.scrubs.bytes_read);
         let pacer = Pacer { pace, pause, clients, bytes_read };
-        let device = &self.core.partitions[subject.partition].device;
-        let reader = Reader { device, pacer: &pacer };
+        let partition = self.core.partition(subject.partition);
+        let reader = Reader { device: &partition.device, pacer: &pacer };
         let sealed = subject.seal.is_some();
         let mut walk = Walk::begin(&reader, subject.log, subject.counters, due, sealed).await?;
         let whole = walk.is_whole();
