@@ -131,7 +131,7 @@ pub fn create(
     file.set_len(plan.sectors * SECTOR)?;
     drop(file);
     let device = FileDevice::open(path, Access::Write)?;
-    let mut random = Random(File::open("/dev/urandom").context("the host has no source of randomness")?);
+    let mut random = Random::open()?;
     crate::host::run(async {
         write_tables(&device, plan, &boot.boot_sector, &mut random).await?;
         write_second_stage(&device, &boot.second_stage).await?;
@@ -245,9 +245,13 @@ fn now() -> Timestamp {
 }
 
 /// The host's random numbers.
-struct Random(File);
+pub(crate) struct Random(File);
 
 impl Random {
+    pub(crate) fn open() -> anyhow::Result<Random> {
+        Ok(Random(File::open("/dev/urandom").context("the host has no source of randomness")?))
+    }
+
     fn bytes<const N: usize>(&mut self) -> anyhow::Result<[u8; N]> {
         let mut bytes = [0; N];
         self.0.read_exact(&mut bytes).context("reading randomness")?;
@@ -259,7 +263,7 @@ impl Random {
     }
 
     /// Enough numbers for the arenas of any disk; they need not all differ.
-    fn magics(&mut self) -> anyhow::Result<Vec<u32>> {
+    pub(crate) fn magics(&mut self) -> anyhow::Result<Vec<u32>> {
         (0..1024).map(|_| self.number()).collect()
     }
 }

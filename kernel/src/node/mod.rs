@@ -118,6 +118,9 @@ async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<S
             for line in report.lines() {
                 log::warn!("store: {line}");
             }
+            if settings.grow {
+                grow(&store).await;
+            }
             let store = Rc::new(store);
             spawn(background(store.clone()));
             Some(store)
@@ -126,6 +129,15 @@ async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<S
             log::error!("the store cannot be opened, and nothing was written to it: {error}");
             None
         }
+    }
+}
+
+/// Adds what is on the disks, empty, and not in the index: the settings say that it is the store's.
+async fn grow(store: &Store<Part>) {
+    match store.adopt_unmapped().await {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => log::info!("store: {} arenas added to the index", names.len()),
+        Err(error) => log::error!("store: arenas cannot be added: {error}"),
     }
 }
 
@@ -150,6 +162,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
         read_ahead_bytes: (memory / 16).min(64 << 20),
         dirty_bytes_max,
         group_bytes: (dirty_bytes_max / 8).min(4 << 20),
+        index_bytes_max: bytes(settings.index, memory / 4),
         index_flush_bytes: (memory / 16).min(64 << 20),
         compress: settings.compress,
         read_only: false,

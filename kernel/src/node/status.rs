@@ -24,11 +24,12 @@ pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<
                 let held = status.cache_bytes + status.read_ahead_bytes + status.dirty_bytes;
                 let used: u64 = status.arenas.iter().map(|arena| arena.current.used).sum();
                 let size: u64 = status.arenas.iter().map(|arena| arena.size).sum();
+                let blocks: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
                 log::info!(
                     "status: up={}s connections={connections} blocks={} used={} of={} reads={} writes={} damage={} \
                      lost={} scrubbed={} heap={} caches={held} free={}",
                     time::now().micros / 1_000_000,
-                    status.index_entries,
+                    blocks,
                     used,
                     size,
                     status.reads,

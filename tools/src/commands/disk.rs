@@ -1,4 +1,6 @@
-//! `granary disk show`: what is on a disk of Granary or of venti.
+//! `granary disk`: what is on a disk of Granary or of venti, and more disks for a store.
+
+mod add;
 
 use crate::disk_show::{Show, show};
 use crate::host::device::{Access, FileDevice};
@@ -19,6 +21,8 @@ pub struct Args {
 enum DiskCommand {
     /// Say what is on disks, images, or files that are one venti partition each. Writes nothing.
     Show(ShowArgs),
+    /// Give a store more room: a blank disk becomes arenas of it.
+    Add(add::Args),
 }
 
 /// Arguments of `granary disk show`.
@@ -40,7 +44,13 @@ pub struct ShowArgs {
 /// # Errors
 /// If a file cannot be opened, or a server is writing to it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let DiskCommand::Show(args) = args.command;
+    match args.command {
+        DiskCommand::Show(args) => run_show(&args),
+        DiskCommand::Add(args) => add::run(&args),
+    }
+}
+
+fn run_show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     crate::host::run(async {
         let mut disks = Vec::new();
         for path in &args.files {

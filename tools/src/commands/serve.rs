@@ -50,9 +50,17 @@ pub struct Args {
     #[arg(long, default_value_t = 64, value_name = "MIB")]
     cache: usize,
 
+    /// Memory for finding blocks, in MiB: ten bytes a block. If it is not enough, the index on disk is asked.
+    #[arg(long, default_value_t = 256, value_name = "MIB")]
+    index: usize,
+
     /// Store blocks as they come, never compressed.
     #[arg(long)]
     no_compress: bool,
+
+    /// Add empty arenas that are on these disks and not in the index.
+    #[arg(long)]
+    grow: bool,
 
     /// Write nothing to the disk; refuse writes.
     #[arg(long)]
@@ -110,6 +118,7 @@ async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>)> {
     let (parts, nine_fat) = find_parts(args).await?;
     let settings = StoreSettings {
         lump_cache_bytes: args.cache << 20,
+        index_bytes_max: args.index << 20,
         dirty_bytes_max: 64 << 20,
         compress: !args.no_compress,
         read_only: args.read_only,
@@ -122,6 +131,10 @@ async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>)> {
     }
     for damage in &report.damage {
         log::error!("{damage}");
+    }
+    if args.grow {
+        let names = store.adopt_unmapped().await.map_err(|error| anyhow!("adding arenas: {error}"))?;
+        log::info!("{} arenas added", names.len());
     }
     Ok((store, nine_fat))
 }
