@@ -8,21 +8,8 @@ mod tables;
 
 use crate::memory::map_firmware;
 use alloc::vec::Vec;
-pub use tables::Acpi;
+pub use tables::{Acpi, ConfigurationSpace};
 use tables::Firmware;
-
-/// A PCI configuration space in memory (PCI Firmware 3.2, 4.1.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfigurationSpace {
-    /// Address of bus 0's part, which need not be there.
-    pub base: u64,
-    /// PCI segment group.
-    pub segment: u16,
-    /// First bus.
-    pub first_bus: u8,
-    /// Last bus.
-    pub last_bus: u8,
-}
 
 /// Firmware's memory, mapped on demand.
 struct Mapped;

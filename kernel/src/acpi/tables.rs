@@ -2,7 +2,6 @@
 //!
 //! Knows bytes. Every table is checked for length and checksum; a bad one is as good as missing, and is mentioned.
 
-use super::ConfigurationSpace;
 use alloc::vec::Vec;
 
 const RSDP_LEN: usize = 20;
@@ -34,6 +33,19 @@ pub struct Acpi {
     pub configuration_spaces: Vec<ConfigurationSpace>,
     /// Tables that were not as they should be.
     pub problems: Vec<Problem>,
+}
+
+/// A PCI configuration space in memory (PCI Firmware 3.2, 4.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConfigurationSpace {
+    /// Address of bus 0's part, which need not be there.
+    pub base: u64,
+    /// PCI segment group.
+    pub segment: u16,
+    /// First bus.
+    pub first_bus: u8,
+    /// Last bus.
+    pub last_bus: u8,
 }
 
 /// The FADT's fixed hardware; ports.

@@ -1,0 +1,118 @@
+//! Seeds of disks, of FAT, of settings, and of what firmware and loaders give.
+
+use super::{Seeds, fixture};
+use storage::disk::{gpt, mbr, prep};
+
+const SECTOR: usize = 512;
+
+pub fn add(seeds: &mut Seeds) {
+    settings(seeds);
+    tables(seeds);
+    // FAT: which disk, then changes (sector, place, length, bytes), then 0 and content.
+    let content = [b"new content".repeat(60)].concat();
+    let changes: [(&str, &[u8]); 7] = [
+        ("nothing", &[]),
+        ("boot", &[0, 0, 0, 13, 1, 8]),
+        ("table", &[0, 2, 0, 4, 4, 5, 0, 0xff, 0xff]),
+        ("root", &[0, 34, 0, 32, 8, 0x41, b'a', 0, b' ', 0, b'l', 0, b'o']),
+        ("entry", &[0, 34, 0, 26, 2, 2, 0]),
+        ("fat32-table", &[0, 32, 0, 8, 4, 3, 0, 0, 0]),
+        ("fat32-root", &[4, 94, 0, 0, 12, b'D', b'I', b'R', 32, 32, 32, 32, 32, 32, 32, 32, 0x10]),
+    ];
+    for kind in 0..2 {
+        for (what, change) in changes {
+            seeds.add("fat", what, &[&[kind], change, &[0, 0, 0, 0, 0], &content]);
+        }
+    }
+    acpi(seeds);
+    kernel_file(seeds);
+}
+
+fn settings(seeds: &mut Seeds) {
+    let all = "# a node\nsysname=granary\nip=10.0.0.2/24\ngateway=10.0.0.1\nip6=fd00::2/64\ngateway6=fe80::1\n\
+               venti=10.0.0.0/8,fd00::/8\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=1g\nconnections=4096\n\
+               status=60\n";
+    seeds.add("settings", "all", &[all.as_bytes()]);
+    seeds.add("settings", "wrong", &[b"ip=dhcp\nip=none\nnothing=1\ncache=1k\nno equals sign\nventi=1.2.3.4/33\n"]);
+    seeds.add("settings", "line", &[b"virtio_mmio.device=512@0xfeb00e00:12 ip=none log=trace compress=maybe"]);
+}
+
+fn tables(seeds: &mut Seeds) {
+    let part = |name: &str, start, end| prep::Part { name: name.into(), start, end };
+    let parts = [part("9fat", 0, 20), part("nvram", 20, 21), part("isect", 22, 30), part("arenas", 30, 60)];
+    let inner = prep::encode(&parts, SECTOR).unwrap();
+    let text = |sector: &[u8]| sector.iter().copied().take_while(|byte| *byte != 0).collect::<Vec<u8>>();
+    seeds.add("prep", "four", &[&text(&inner)]);
+    seeds.add("prep", "numbers", &[b"part a 0x10 020\npart b 5 x\npart a 1 2\n"]);
+    let fixture = fixture("storage/tests/fixtures/disk/disk.img.gz");
+    seeds.add("prep", "fixture", &[&text(&fixture[129 * SECTOR..130 * SECTOR])]);
+    seeds.add("mbr", "fixture", &[&fixture[..SECTOR]]);
+    seeds.add("mbr", "protective", &[&mbr::protective(100, &[])]);
+    let entry = |kind, first, last| {
+        gpt::Entry { kind, unique: gpt::Guid::random([7; 16]), first, last, label: "granary".into() }
+    };
+    let entries = [entry(gpt::Guid::EFI_SYSTEM, 4, 5), entry(gpt::Guid::PLAN9, 6, 90)];
+    let encoded = gpt::encode(gpt::Guid::random([9; 16]), 200, SECTOR as u32, &entries);
+    // Sector 0 may be part of it; the header begins with its signature. Four entries are enough.
+    let at = encoded.primary.windows(8).position(|bytes| bytes == b"EFI PART").unwrap();
+    let mut header = encoded.primary[at..at + 92].to_vec();
+    header[80..84].copy_from_slice(&4_u32.to_le_bytes());
+    let entries = &encoded.primary[at + SECTOR..at + 2 * SECTOR];
+    let pad = [0; SECTOR - 92];
+    seeds.add("gpt", "two", &[&header, &pad, entries]);
+    seeds.add("gpt", "sgdisk", &[&crate::fixture("storage/tests/fixtures/disk/sgdisk-4m-sectors-1-2.bin")]);
+    let protective = mbr::protective(200, &[]);
+    let zero = [0; SECTOR];
+    let gap = zero.repeat(3);
+    seeds.add("disk", "gpt", &[&[0, 200, 1], &protective, &header, &pad, entries, &gap, &zero, &inner]);
+    seeds.add("disk", "plan9", &[&[0, 200, 0], &zero, &text(&inner)]);
+    let mut dos = zero;
+    let slots: [[u8; 16]; 3] = [
+        [0, 0, 0, 0, 6, 0, 0, 0, 20, 0, 0, 0, 10, 0, 0, 0], [0x80, 0, 0, 0, 0x39, 0, 0, 0, 2, 0, 0, 0, 18, 0, 0, 0],
+        [0, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 90, 0, 0, 0],
+    ];
+    dos[446..494].copy_from_slice(&slots.concat());
+    dos[510..].copy_from_slice(&[0x55, 0xaa]);
+    seeds.add("disk", "dos", &[&[0, 200, 0], &dos, &zero, &zero, &inner, &dos]);
+}
+
+/// Tables as captured, the long ones cut to what matters.
+fn acpi(seeds: &mut Seeds) {
+    for machine in ["q35", "pc"] {
+        let file = fixture(&format!("kernel/tests/fixtures/acpi/{machine}.bin"));
+        let (mut rest, mut seed) = (file.as_slice(), vec![1]);
+        while let Some((header, behind)) = rest.split_at_checked(12) {
+            let len = u32::from_le_bytes(header[8..].try_into().unwrap()) as usize;
+            let (piece, behind) = behind.split_at(len);
+            rest = behind;
+            let mut piece = piece.to_vec();
+            if piece.starts_with(b"DSDT") {
+                let off = piece.windows(4).position(|name| name == b"_S5_").unwrap();
+                piece = [&piece[..36], &piece[off - 8..off + 24]].concat();
+                let len = piece.len() as u32;
+                piece[4..8].copy_from_slice(&len.to_le_bytes());
+            }
+            seed.extend_from_slice(&header[..8]);
+            seed.extend_from_slice(&(piece.len() as u32).to_le_bytes());
+            seed.extend_from_slice(&piece);
+        }
+        seeds.add("acpi", machine, &[&seed]);
+    }
+}
+
+/// A kernel of one segment and one note.
+fn kernel_file(seeds: &mut Seeds) {
+    let mut file = vec![0; 64 + 2 * 56];
+    file[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    (file[18], file[32], file[54], file[56]) = (62, 64, 56, 2);
+    let headers: [(usize, u8, [u64; 4]); 2] =
+        [(64, 1, [176, 0x100_0000, 16, 64]), (64 + 56, 4, [192, 0, 20, 20])];
+    for (at, kind, fields) in headers {
+        file[at] = kind;
+        for (offset, value) in [8, 24, 32, 40].into_iter().zip(fields) {
+            file[at + offset..at + offset + 8].copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    let note = [[4, 0, 0, 0], [4, 0, 0, 0], [18, 0, 0, 0], *b"Xen\0", 0x100_0008_u32.to_le_bytes()].concat();
+    seeds.add("kernel_file", "small", &[&file, &[7; 16], &note]);
+}

@@ -1,0 +1,5 @@
+//! Fuzzes ACPI's tables: see `granary_fuzz::machine`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::machine::acpi(data));

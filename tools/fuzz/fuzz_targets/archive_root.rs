@@ -1,0 +1,5 @@
+//! Fuzzes the root block of an archive: see `granary_fuzz::archive`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::archive::archive_root(data));

@@ -1,0 +1,5 @@
+//! Fuzzes a bloom filter: see `granary_fuzz::formats`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::formats::bloom(data));

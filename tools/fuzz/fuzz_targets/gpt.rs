@@ -1,0 +1,5 @@
+//! Fuzzes a GPT: see `granary_fuzz::tables`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::tables::gpt(data));

@@ -1,0 +1,5 @@
+//! Fuzzes a DOS table: see `granary_fuzz::tables`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::tables::mbr(data));

@@ -1,0 +1,5 @@
+//! Fuzzes a metadata block of an archive: see `granary_fuzz::archive`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::archive::meta_block(data));

@@ -1,0 +1,5 @@
+//! Fuzzes `granary.ini`, and a command line: see `granary_fuzz::texts`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::texts::settings(data));

@@ -1,0 +1,5 @@
+//! Fuzzes zero truncation: see `granary_fuzz::archive`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::archive::zero_truncation(data));

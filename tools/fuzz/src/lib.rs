@@ -1,0 +1,73 @@
+//! What is fuzzed: one function per target, which takes any bytes and fails an assertion where a promise is broken.
+//!
+//! | module | targets |
+//! |---|---|
+//! | [`formats`] | venti's disk structures: what parses, encodes to the same again |
+//! | [`texts`] | what people write: `venti.conf`, `granary.ini`, the kernel's command line |
+//! | [`whack`] | packing and unpacking |
+//! | [`tables`] | partition tables, and what is found on a disk by them |
+//! | [`fat`] | a FAT file system with damage: mounted, listed, read, written |
+//! | [`archive`] | what vac and fossil keep in blocks |
+//! | [`store`] | a small store with damage: opened, read, written, synced, opened again |
+//! | [`wire`] | venti's protocol, server's end and client's |
+//! | [`machine`] | firmware's tables, and the kernel as a loader sees it |
+//!
+//! Each target is a program of `fuzz_targets` too, for libFuzzer; `run` beside this folder builds and runs them without
+//! cargo-fuzz. `seeds/TARGET` is where a run begins: made by `src/bin/seeds.rs` from the fixtures, and what earlier runs
+//! found worth keeping.
+//!
+//! Must not know how bytes are chosen.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how a finding is told")]
+
+extern crate alloc;
+
+pub mod archive;
+pub mod fat;
+pub mod formats;
+mod input;
+pub mod machine;
+pub mod store;
+pub mod tables;
+pub mod texts;
+pub mod whack;
+pub mod wire;
+
+pub use input::Input;
+
+/// Every target: its name, which is that of its program and of its folder of seeds, and its function.
+pub const TARGETS: [(&str, fn(&[u8])); 32] = [
+    ("arena_partition", formats::arena_partition),
+    ("arena_head", formats::arena_head),
+    ("arena_tail", formats::arena_tail),
+    ("clump", formats::clump),
+    ("directory", formats::directory),
+    ("index_section", formats::index_section),
+    ("index_config", formats::index_config),
+    ("bucket", formats::bucket),
+    ("bloom", formats::bloom),
+    ("venti_config", texts::venti_config),
+    ("settings", texts::settings),
+    ("whack_decode", whack::whack_decode),
+    ("whack_round_trip", whack::whack_round_trip),
+    ("gpt", tables::gpt),
+    ("mbr", tables::mbr),
+    ("prep", tables::prep),
+    ("disk", tables::disk),
+    ("fat", fat::fat),
+    ("archive_entry", archive::archive_entry),
+    ("archive_root", archive::archive_root),
+    ("meta_block", archive::meta_block),
+    ("file_entry", archive::file_entry),
+    ("stream", archive::stream),
+    ("zero_truncation", archive::zero_truncation),
+    ("store", store::store),
+    ("greeting", wire::greeting),
+    ("frames", wire::frames),
+    ("session", wire::session),
+    ("connection", wire::connection),
+    ("client", wire::client),
+    ("acpi", machine::acpi),
+    ("kernel_file", machine::kernel_file),
+];

@@ -1,0 +1,84 @@
+//! What firmware and boot loaders give the kernel, and what they are given of it.
+//!
+//! The kernel's sources are taken in one by one: linked as a whole it would bring its own `memcpy` into this program.
+
+#[path = "../../../kernel/src/command_line.rs"]
+pub mod command_line;
+#[path = "../../../kernel/src/loader.rs"]
+pub mod loader;
+#[path = "../../../kernel/src/acpi/tables.rs"]
+pub mod tables;
+
+use crate::Input;
+use loader::{KernelFile, SEGMENTS_MAX};
+use tables::{Acpi, Firmware};
+
+/// Bytes of a piece's header: address and length, as in the captured tables.
+const PIECE_HEADER_LEN: usize = 12;
+/// Where a table keeps its checksum, and a root pointer its own.
+const TABLE_SUM_AT: usize = 9;
+const ROOT_SUM_AT: usize = 8;
+const ROOT_LEN: usize = 20;
+
+/// Pieces of physical memory.
+struct Pieces(Vec<(u64, Vec<u8>)>);
+
+impl Firmware for Pieces {
+    fn bytes(&self, address: u64, len: usize) -> Option<&[u8]> {
+        self.0.iter().find_map(|(start, piece)| {
+            let at = usize::try_from(address.checked_sub(*start)?).ok()?;
+            piece.get(at..at.checked_add(len)?)
+        })
+    }
+}
+
+/// Makes the sum of `bytes` zero.
+fn balance(bytes: &mut [u8], sum_at: usize) {
+    if let Some(field) = bytes.get_mut(sum_at) {
+        *field = 0;
+        let sum = bytes.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+        bytes[sum_at] = sum.wrapping_neg();
+    }
+}
+
+/// ACPI's tables in pieces of memory: address, length, bytes. The checksums are made right where the first byte asks
+/// for it.
+pub fn acpi(data: &[u8]) {
+    let mut input = Input(data);
+    let repair = input.byte() & 1 != 0;
+    let mut pieces = Vec::new();
+    let mut root = None;
+    while let Some((header, _)) = input.0.split_first_chunk::<PIECE_HEADER_LEN>() {
+        let address = u64::from_le_bytes(*header.first_chunk().expect("a header is longer"));
+        let len = u32::from_le_bytes(*header.last_chunk().expect("a header is longer")) as usize;
+        input.take(PIECE_HEADER_LEN);
+        let mut piece = input.take(len).to_vec();
+        if piece.starts_with(b"RSD PTR ") {
+            root = Some(address);
+            if let (true, Some(pointer)) = (repair, piece.get_mut(..ROOT_LEN)) {
+                balance(pointer, ROOT_SUM_AT);
+            }
+        } else if repair {
+            balance(&mut piece, TABLE_SUM_AT);
+        }
+        pieces.push((address, piece));
+    }
+    if let Ok(acpi) = Acpi::read(&Pieces(pieces), root) {
+        assert!(acpi.configuration_spaces.iter().all(|space| space.first_bus <= space.last_bus));
+        acpi.problems.iter().for_each(|problem| assert!(!problem.to_string().is_empty()));
+    }
+}
+
+/// A kernel's file.
+pub fn kernel_file(data: &[u8]) {
+    let Ok(kernel) = KernelFile::parse(data) else { return };
+    assert!((1..=SEGMENTS_MAX).contains(&kernel.segments.len()));
+    for segment in &kernel.segments {
+        assert!(segment.len >= 1 && segment.bytes.len() as u64 <= segment.len);
+        assert!(segment.address.checked_add(segment.len).is_some());
+    }
+    let inside = kernel.segments.iter().any(|segment| {
+        u64::from(kernel.entry).checked_sub(segment.address).is_some_and(|at| at < segment.len)
+    });
+    assert!(inside, "the kernel begins outside itself");
+}
