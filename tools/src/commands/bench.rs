@@ -3,6 +3,7 @@
 mod content;
 mod measure;
 mod report;
+mod steps;
 
 use crate::dial::{Dial, HostArgs};
 use crate::host;
@@ -19,11 +20,15 @@ use std::time::Instant;
 
 /// Arguments of `granary bench`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  granary bench -h tcp!127.0.0.1!17034\n  \
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  granary bench -h tcp!127.0.0.1!17034\n  granary bench steps\n  \
     granary bench -h storage --sizes 1024,8192,57344 --depths 1,64 --connections 1,8 --json\n\n\
     Stores about BLOCKS x SIZE bytes for each pair of depth and connections, for good: venti never forgets.\n\
     A seed that was used on a server before makes new writes duplicates; the default one is the time.")]
 pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+
     #[command(flatten)]
     host: HostArgs,
 
@@ -66,11 +71,21 @@ pub struct Args {
     output: OutputArgs,
 }
 
+/// What is measured instead of a server.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Measure the steps of a write and of a read on this machine, without a server.
+    Steps(steps::Args),
+}
+
 /// Runs `granary bench`. Every block that is read is compared with its score.
 ///
 /// # Errors
 /// If the server fails a request, or sends another block than was asked for.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(What::Steps(steps)) = &args.what {
+        return steps::run(steps);
+    }
     let dial = args.host.dial()?;
     check(&args)?;
     host::run(async {

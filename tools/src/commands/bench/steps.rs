@@ -123,7 +123,8 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     let mut clock = Steps { lumps: &lumps, steps: Vec::new() };
     let stored = clock.arithmetic();
     clock.messages()?;
-    let sectors = (2 * ARENA_LEN + lumps.iter().map(|(_, lump)| lump.len() as u64 + 128).sum::<u64>() * 5 / 4)
+    let sectors = (2 * ARENA_LEN
+        + lumps.iter().map(|(_, lump)| lump.len() as u64 + 128).sum::<u64>() * 5 / 4)
         / u64::from(SECTOR_SIZE);
     let disk = match &args.file {
         None => {
@@ -192,9 +193,13 @@ impl Steps<'_> {
 
     /// What is done to the bytes of a block. Returns how many they are, compressed.
     fn arithmetic(&mut self) -> usize {
-        self.each("hash", |_, _, lump| drop(black_box(Score::of(lump))));
+        self.each("hash", |_, _, lump| {
+            black_box(Score::of(lump));
+        });
         let copies: Vec<Bytes> = self.lumps.iter().map(|(_, lump)| Bytes::from(lump.to_vec())).collect();
-        self.each("compare", |number, _, lump| drop(black_box(*lump == copies[number])));
+        self.each("compare", |number, _, lump| {
+            black_box(*lump == copies[number]);
+        });
         let (mut encoder, mut packed) = (Encoder::new(), vec![Vec::new(); self.lumps.len()]);
         self.each("compress", |number, _, lump| {
             encoder.encode(lump, &mut packed[number]);
@@ -202,8 +207,7 @@ impl Steps<'_> {
         let mut plain = vec![0; MAX_LUMP];
         self.each("decompress", |number, _, lump| {
             if !packed[number].is_empty() {
-                let unpacked = decode_into(&packed[number], &mut plain[..lump.len()]);
-                drop(black_box(unpacked));
+                let _ = black_box(decode_into(&packed[number], &mut plain[..lump.len()]));
             }
         });
         let mut index = MemoryIndex::new(INDEX_ENTRIES * 8192, INDEX_ENTRIES);
@@ -248,10 +252,11 @@ impl Steps<'_> {
             let store = fresh(disk()?, false).await?;
             let plain = self.write_all(&store).await?;
             let begun = Instant::now();
-            store.sync().await?;
+            store.sync().await.map_err(told)?;
             (plain, begun.elapsed().as_nanos() as f64 / self.lumps.len() as f64)
         };
-        let before = |name| self.steps.iter().find(|step| step.name == name).map_or(0.0, |step| step.ns_per_block);
+        let before =
+            |name| self.steps.iter().find(|step| step.name == name).map_or(0.0, |step| step.ns_per_block);
         let rest = (plain - before("hash") - before("index look-up")).max(0.0);
         self.add("append", rest);
         self.add("commit and flush", commit);
@@ -261,10 +266,13 @@ impl Steps<'_> {
         self.add("write, compressed", whole);
         let again = self.write_all(&store).await?;
         self.add("write a duplicate", again);
-        store.sync().await?;
+        store.sync().await.map_err(told)?;
         let begun = Instant::now();
         for (score, lump) in self.lumps {
-            anyhow::ensure!(store.read(*score, BlockType::DATA).await? == *lump, "a wrong block");
+            anyhow::ensure!(
+                store.read(*score, BlockType::DATA).await.map_err(told)? == *lump,
+                "a wrong block"
+            );
         }
         self.add("read", begun.elapsed().as_nanos() as f64 / self.lumps.len() as f64);
         Ok(())
@@ -275,10 +283,15 @@ impl Steps<'_> {
     async fn write_all<D: BlockDevice + 'static>(&self, store: &Store<D>) -> anyhow::Result<f64> {
         let begun = Instant::now();
         for (_, lump) in self.lumps {
-            store.write(BlockType::DATA, lump.clone(), now()).await?;
+            store.write(BlockType::DATA, lump.clone(), now()).await.map_err(told)?;
         }
         Ok(begun.elapsed().as_nanos() as f64 / self.lumps.len() as f64)
     }
+}
+
+/// The store's errors stay on one thread; their words need not.
+fn told(error: impl fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }
 
 fn now() -> Timestamp {
@@ -298,7 +311,7 @@ async fn fresh<D: BlockDevice + 'static>(disk: D, compress: bool) -> anyhow::Res
     let arenas = vec![StorePart { name: "arenas".to_owned(), device: disk }];
     let parts = StoreParts { arenas, index_sections: Vec::new(), bloom: None };
     let settings = StoreSettings { compress, dirty_bytes_max: usize::MAX, ..StoreSettings::default() };
-    Ok(Store::open(parts, settings, now()).await?.0)
+    Ok(Store::open(parts, settings, now()).await.map_err(told)?.0)
 }
 
 /// Says of each step how much of a write it is that is compressed and made durable.
