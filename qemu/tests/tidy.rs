@@ -146,3 +146,51 @@ fn the_kernel_pulls_in_no_libc() {
     }
     assert!(tree.lines().any(|line| line.starts_with("smoltcp ")), "the tree was not understood:\n{tree}");
 }
+
+/// The names behind `before`, up to the quote that follows.
+fn quoted<'a>(text: &'a str, before: &str) -> Vec<&'a str> {
+    let mut names: Vec<&str> = text.split(before).skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn every_fuzz_target_has_its_program_and_seeds() {
+    let folder = root().join("tools/fuzz");
+    let read = |path: &str| fs::read_to_string(folder.join(path)).unwrap();
+    let library = read("src/lib.rs");
+    let targets = quoted(&library, "    (\"");
+    assert!(targets.len() > 20, "the targets were not found");
+    let manifest = read("Cargo.toml");
+    let mut programs = quoted(&manifest, "path = \"fuzz_targets/");
+    programs.retain(|program| *program != "any.rs");
+    let with_ending: Vec<String> = targets.iter().map(|target| format!("{target}.rs")).collect();
+    assert_eq!(programs, with_ending);
+    for target in targets {
+        let program = read(&format!("fuzz_targets/{target}.rs"));
+        assert!(program.contains(&format!("::{target}(data)")), "the program {target} runs something else");
+        let seeds = folder.join("seeds").join(target);
+        assert!(fs::read_dir(seeds).is_ok_and(|seeds| seeds.count() > 0), "{target} has no seeds");
+    }
+}
+
+#[test]
+fn what_is_fuzzed_is_what_is_shipped() {
+    let packages = |path: &str| -> Vec<String> {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        let packages = text.split("[[package]]").skip(1);
+        packages.map(|package| package.trim().lines().take(2).collect::<Vec<_>>().join(" ")).collect()
+    };
+    let (shipped, fuzzed) = (packages("Cargo.lock"), packages("tools/fuzz/Cargo.lock"));
+    // What only the fuzzer needs.
+    let own = ["granary-fuzz", "libfuzzer-sys", "arbitrary", "cc", "find-msvc-tools", "jobserver", "shlex"];
+    let own: Vec<String> = own.iter().map(|name| format!("name = \"{name}\" ")).collect();
+    let other = |package: &&String| {
+        !shipped.contains(package) && !own.iter().any(|own| package.starts_with(own.as_str()))
+    };
+    let offenders: Vec<String> = fuzzed.iter().filter(other).cloned().collect();
+    assert_none(
+        "crates of other versions in tools/fuzz/Cargo.lock; copy Cargo.lock there and build",
+        &offenders,
+    );
+}

@@ -8,8 +8,8 @@ mod tables;
 
 use crate::memory::map_firmware;
 use alloc::vec::Vec;
-pub use tables::{Acpi, ConfigurationSpace};
 use tables::Firmware;
+pub use tables::{Acpi, ConfigurationSpace};
 
 /// Firmware's memory, mapped on demand.
 struct Mapped;

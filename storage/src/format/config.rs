@@ -73,7 +73,7 @@ pub enum ConfigError {
 /// What is wrong with a line of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigFault {
-    /// Not UTF-8.
+    /// Not UTF-8, or with a NUL, which ends the text inside a partition.
     #[error("not text")]
     NotText,
     /// No such keyword, or another number of values than it takes.
@@ -98,7 +98,8 @@ impl VentiConfig {
             let line_number = number + 1;
             let fault = |fault| ConfigError::Line { line: line_number, fault };
             let content = line.split(|&byte| byte == b'#' || byte == b'\n').next().unwrap_or_default();
-            let content = core::str::from_utf8(content).map_err(|_| fault(ConfigFault::NotText))?;
+            let text = core::str::from_utf8(content).ok().filter(|text| !text.contains('\0'));
+            let content = text.ok_or(fault(ConfigFault::NotText))?;
             let content = content.trim_matches([' ', '\t', '\r']);
             if content.is_empty() {
                 continue;

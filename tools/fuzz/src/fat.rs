@@ -77,11 +77,11 @@ fn fat32() -> Image {
     disk.image()
 }
 
-/// The kind of file system, then changes: sector, place in it, length, bytes. A length of 0 ends them; what follows is
-/// the content of the file that is written.
+/// The kind of file system (the large one seldom, since it takes its time), then changes: sector, place in it, length,
+/// bytes. A length of 0 ends them; what follows is the content of the file that is written.
 pub fn fat(data: &[u8]) {
     let mut input = Input(data);
-    let disk = RamDisk::from(DISKS.with(|disks| disks[usize::from(input.byte()) % 2].clone()));
+    let disk = RamDisk::from(DISKS.with(|disks| disks[usize::from(input.byte() % 4 == 1)].clone()));
     let sectors = storage::device::BlockDevice::sector_count(&disk);
     while !input.is_empty() {
         let (sector, place, len) = (u64::from(input.short()), u64::from(input.short()), input.byte());

@@ -91,9 +91,9 @@ pub fn session(data: &[u8]) {
     for events in [&mut expected, &mut found] {
         if events.last() == Some(&too_long) {
             // An error comes in front where type and tag came together with the length.
-            let answered = events.len().checked_sub(2).and_then(|at| events.get(at)).is_some_and(
-                |event| matches!(event, Event::Reply(Tagged { message: Message::Rerror(_), .. })),
-            );
+            let answered = events.len().checked_sub(2).and_then(|at| events.get(at)).is_some_and(|event| {
+                matches!(event, Event::Reply(Tagged { message: Message::Rerror(_), .. }))
+            });
             events.truncate(events.len() - 1 - usize::from(answered));
         }
     }

@@ -49,6 +49,8 @@ fn names_the_line_at_fault() {
         ("mem 99999999999g\n", "configuration line 1: `99999999999g` is no size"),
         ("queuewrites yes\n", "configuration line 1: illegal line"),
         ("arenas a\n", "the configuration names no index"),
+        // In a partition the text would end at the NUL, and say something else than in a file.
+        ("index main\narenas a\0b\n", "configuration line 2: not text"),
     ] {
         let found = VentiConfig::parse(text.as_bytes()).unwrap_err().to_string();
         assert!(found.starts_with(expected), "{found}");

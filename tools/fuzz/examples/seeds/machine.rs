@@ -33,8 +33,16 @@ fn settings(seeds: &mut Seeds) {
                venti=10.0.0.0/8,fd00::/8\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=1g\nconnections=4096\n\
                status=60\n";
     seeds.add("settings", "all", &[all.as_bytes()]);
-    seeds.add("settings", "wrong", &[b"ip=dhcp\nip=none\nnothing=1\ncache=1k\nno equals sign\nventi=1.2.3.4/33\n"]);
-    seeds.add("settings", "line", &[b"virtio_mmio.device=512@0xfeb00e00:12 ip=none log=trace compress=maybe"]);
+    seeds.add(
+        "settings",
+        "wrong",
+        &[b"ip=dhcp\nip=none\nnothing=1\ncache=1k\nno equals sign\nventi=1.2.3.4/33\n"],
+    );
+    seeds.add(
+        "settings",
+        "line",
+        &[b"virtio_mmio.device=512@0xfeb00e00:12 ip=none log=trace compress=maybe"],
+    );
 }
 
 fn tables(seeds: &mut Seeds) {
@@ -48,8 +56,12 @@ fn tables(seeds: &mut Seeds) {
     seeds.add("prep", "fixture", &[&text(&fixture[129 * SECTOR..130 * SECTOR])]);
     seeds.add("mbr", "fixture", &[&fixture[..SECTOR]]);
     seeds.add("mbr", "protective", &[&mbr::protective(100, &[])]);
-    let entry = |kind, first, last| {
-        gpt::Entry { kind, unique: gpt::Guid::random([7; 16]), first, last, label: "granary".into() }
+    let entry = |kind, first, last| gpt::Entry {
+        kind,
+        unique: gpt::Guid::random([7; 16]),
+        first,
+        last,
+        label: "granary".into(),
     };
     let entries = [entry(gpt::Guid::EFI_SYSTEM, 4, 5), entry(gpt::Guid::PLAN9, 6, 90)];
     let encoded = gpt::encode(gpt::Guid::random([9; 16]), 200, SECTOR as u32, &entries);
@@ -68,7 +80,8 @@ fn tables(seeds: &mut Seeds) {
     seeds.add("disk", "plan9", &[&[0, 200, 0], &zero, &text(&inner)]);
     let mut dos = zero;
     let slots: [[u8; 16]; 3] = [
-        [0, 0, 0, 0, 6, 0, 0, 0, 20, 0, 0, 0, 10, 0, 0, 0], [0x80, 0, 0, 0, 0x39, 0, 0, 0, 2, 0, 0, 0, 18, 0, 0, 0],
+        [0, 0, 0, 0, 6, 0, 0, 0, 20, 0, 0, 0, 10, 0, 0, 0],
+        [0x80, 0, 0, 0, 0x39, 0, 0, 0, 2, 0, 0, 0, 18, 0, 0, 0],
         [0, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 90, 0, 0, 0],
     ];
     dos[446..494].copy_from_slice(&slots.concat());

@@ -49,7 +49,8 @@ fn arena_partition(seeds: &mut Seeds, name: &str, image: &[u8], block_size: usiz
     // The first clumps of each kind.
     let (mut at, mut taken) = (log, [0; 3]);
     while let Some(header) = image.get(at..at + 38).filter(|header| header[..4] != [0; 4]) {
-        let (len, kind) = (usize::from(u16::from_be_bytes([header[5], header[6]])), usize::from(header[29]) % 3);
+        let (len, kind) =
+            (usize::from(u16::from_be_bytes([header[5], header[6]])), usize::from(header[29]) % 3);
         if len < 700 && taken[kind] < 2 {
             taken[kind] += 1;
             seeds.add("clump", name, &[&image[at..at + 38 + len]]);
@@ -78,8 +79,11 @@ fn index_section(seeds: &mut Seeds, name: &str, image: &[u8], block_size: usize)
 
 fn whack(seeds: &mut Seeds) {
     let packed = [
-        ("text", "00-ascii-text", 0), ("rare", "02-ascii-with-rare-high", 0),
-        ("first", "06-first-two-bytes-literal", 1), ("matches", "10-long-matches", 0), ("run", "13-one-byte-run", 0),
+        ("text", "00-ascii-text", 0),
+        ("rare", "02-ascii-with-rare-high", 0),
+        ("first", "06-first-two-bytes-literal", 1),
+        ("matches", "10-long-matches", 0),
+        ("run", "13-one-byte-run", 0),
         ("directory", "15-stored-directory-block", 1),
     ];
     for (what, file, plain) in packed {
@@ -105,7 +109,11 @@ fn archive(seeds: &mut Seeds) {
             let mut entry = directory[..40].to_vec();
             entry[8] = (entry[8] & !0x1c) | depth << 2;
             entry[18] = 200;
-            seeds.add("stream", tree, &[&[depth & 1], &entry, &[0, 60], &scores, &[0, 60], &scores, &[0, 4, 1, 2, 3, 4]]);
+            seeds.add(
+                "stream",
+                tree,
+                &[&[depth & 1], &entry, &[0, 60], &scores, &[0, 60], &scores, &[0, 4, 1, 2, 3, 4]],
+            );
         }
     }
     for tree in ["fossil-2", "tree3-b57344"] {
@@ -126,7 +134,8 @@ fn wire(seeds: &mut Seeds) {
     }
     for name in ["02-write", "03-read-hit", "04-read-miss-all-types", "05-sync", "07-unvac-list"] {
         for (version, number) in [("v04", 0), ("v02", 1)] {
-            let file = |way: &str| fixture(&format!("net/tests/fixtures/venti-wire/{version}-{name}.{way}.bin.gz"));
+            let file =
+                |way: &str| fixture(&format!("net/tests/fixtures/venti-wire/{version}-{name}.{way}.bin.gz"));
             let (sent, answered) = (file("c2s"), file("s2c"));
             let first_line = sent.iter().position(|byte| *byte == b'\n').unwrap() + 1;
             let sent = &sent[..sent.len().min(1500)];
@@ -147,7 +156,11 @@ fn store(seeds: &mut Seeds) {
     for window in 0..21 {
         let change = [0, window, 0, window, 4, 0xff, 1, 0x80, 0];
         seeds.add("store", "changed", &[&[window & 7], &change, &busy]);
-        seeds.add("store", "zeroed", &[&[window & 1], &[0, window, 0, 0, 0], &busy, &[0, window, 0, 0, 0], &busy]);
+        seeds.add(
+            "store",
+            "zeroed",
+            &[&[window & 1], &[0, window, 0, 0, 0], &busy, &[0, window, 0, 0, 0], &busy],
+        );
     }
     let full: Vec<u8> = (0..40).flat_map(|number| [3, number, 0]).chain([4, 6, 7, 9, 2, 4]).collect();
     seeds.add("store", "full", &[&[4], &full]);

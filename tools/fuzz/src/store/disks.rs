@@ -94,8 +94,10 @@ impl Disks {
 
     /// The partitions of the store.
     pub fn parts(&self) -> StoreParts<Rc<RamDisk>> {
-        let [arenas, section, bloom] =
-            self.devices.each_ref().map(|device| StorePart { name: "part".into(), device: Rc::clone(device) });
+        let [arenas, section, bloom] = self
+            .devices
+            .each_ref()
+            .map(|device| StorePart { name: "part".into(), device: Rc::clone(device) });
         StoreParts { arenas: vec![arenas], index_sections: vec![section], bloom: Some(bloom) }
     }
 
