@@ -14,6 +14,8 @@
 //! | [`memory_index`] | score → candidate addresses, eight bytes a block | clumps, disks |
 //! | [`lump_cache`] | recent lumps by score and type | addresses |
 //! | [`recovery`] | open a store after whatever happened to it | serving |
+//! | [`check`] | a whole store read through offline, every fault named | what to do about it |
+//! | [`salvage`] | what can be written again from what is whole, and in which order | who decides that it is written |
 //! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
 //! | [`scrub`] | when and how fast a store is verified again, and what came of it | how it is verified |
 //! | [`make`] | how empty stores are made | randomness, what was there before |
@@ -38,6 +40,7 @@ extern crate std;
 pub mod archive;
 mod arena;
 pub mod block_type;
+pub mod check;
 pub mod device;
 pub mod disk;
 mod disk_index;
@@ -48,6 +51,7 @@ pub mod make;
 pub mod memory_index;
 pub mod partition;
 pub mod recovery;
+//pub mod salvage;
 pub mod score;
 pub mod scrub;
 pub mod settings;

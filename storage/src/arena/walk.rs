@@ -76,10 +76,18 @@ impl<'a, D: BlockDevice> LogCursor<'a, D> {
         &mut self,
         offset: u64,
     ) -> Result<Result<ClumpHeader, DamageCause>, DeviceError> {
-        let header = match self.header(offset).await? {
-            Ok(header) => header,
-            Err(cause) => return Ok(Err(cause)),
-        };
+        match self.header(offset).await? {
+            Ok(header) => self.verified_as(offset, header).await,
+            Err(cause) => Ok(Err(cause)),
+        }
+    }
+
+    /// The clump at `offset` as if `header` stood there: its lump unpacked and hashed.
+    pub(crate) async fn verified_as(
+        &mut self,
+        offset: u64,
+        header: ClumpHeader,
+    ) -> Result<Result<ClumpHeader, DamageCause>, DeviceError> {
         let clump = match self.bytes(offset, header.clump_len()).await {
             Ok(clump) => clump,
             Err(error @ DeviceError::Read { .. }) => return Ok(Err(DamageCause::Unreadable(error))),

@@ -183,7 +183,8 @@ fn counts_within(indexed: &Counters, written: &Counters) -> bool {
     indexed.clumps <= written.clumps && indexed.used <= written.used
 }
 
-async fn read_head<D: BlockDevice>(
+/// The head block of an arena, if it is that of this arena.
+pub(crate) async fn read_head<D: BlockDevice>(
     device: &D,
     geometry: &ArenaGeometry,
     range: &NamedRange,

@@ -22,6 +22,7 @@ mod report;
 mod scan;
 
 pub(crate) use clumps::{DirectoryReader, Gap, Placed, Unusable, check_directory, from_log};
+pub(crate) use load::read_head;
 pub use report::{ArenaReport, OpenReport};
 
 use crate::Timestamp;
@@ -128,7 +129,7 @@ pub(crate) async fn read_appender<D: BlockDevice>(
 }
 
 /// Whether counters can be those of an arena of this size.
-fn plausible(counters: &Counters, geometry: &ArenaGeometry) -> bool {
+pub(crate) fn plausible(counters: &Counters, geometry: &ArenaGeometry) -> bool {
     let Counters { clumps, compressed_clumps, used, uncompressed_size, .. } = *counters;
     compressed_clumps <= clumps
         && used <= geometry.log_limit(clumps)

@@ -288,6 +288,12 @@ pub enum PartitionFault {
     /// Neither head nor tail can be read: where the log ends cannot be known.
     #[error("head and tail are both damaged: recover the partition before it is used")]
     HeadAndTail,
+    /// A tail whose counters contradict each other, or the arena's size.
+    #[error("its counters cannot be those of an arena of this size")]
+    Counters,
+    /// Head and tail disagree about what clumps begin with, and the log follows the other one.
+    #[error("its clump magic number {0:#010x} is not the log's")]
+    OtherMagic(u32),
     /// The index gives the arena another size than it has.
     #[error(
         "the index has {mapped} bytes for it, it has {size}: is it the arena that the index was made for?"

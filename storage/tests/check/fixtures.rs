@@ -1,0 +1,98 @@
+//! The real server's disks, good and damaged, under the check.
+
+use crate::support::{disk, fixture, parts, table};
+use std::rc::Rc;
+use storage::check::{Grade, Report, check};
+use storage::device::ram::RamDisk;
+use storage::simulation::block_on;
+use storage::store::StoreParts;
+
+fn run(parts: &StoreParts<Rc<RamDisk>>) -> Report {
+    block_on(check(parts, &mut ())).unwrap()
+}
+
+/// The kinds of what was found, in order.
+fn kinds(report: &Report, grade: Grade) -> Vec<&'static str> {
+    report.of(grade).map(|finding| finding.fault.kind()).collect()
+}
+
+#[test]
+fn the_filled_store_is_good_and_its_filter_hides_one_block() {
+    let report = run(&parts(
+        vec![disk("main/arenas.img.gz"), disk("main/extra.img.gz")],
+        vec![disk("main/isect0.img.gz"), disk("main/isect1.img.gz")],
+        Some(disk("main/bloom.img.gz")),
+    ));
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+    assert_eq!(kinds(&report, Grade::Lag), ["bloom-hidden"]);
+    let whole: u32 = report.arenas.iter().map(|arena| arena.whole).sum();
+    assert_eq!((whole, report.arenas.len()), (1979, 18));
+    assert_eq!(report.arenas.iter().filter(|arena| arena.seal_good).count(), 2);
+    let index = report.index.unwrap();
+    assert_eq!((index.buckets, index.entries, index.capacity, index.full), (446, 1979, 215, 0));
+}
+
+#[test]
+fn other_block_sizes_and_version_4_are_good() {
+    for kind in ["v4", "b16k", "b512"] {
+        let arenas = disk(&format!("small/{kind}/arenas.img.gz"));
+        let report = run(&parts(vec![arenas], vec![disk(&format!("small/{kind}/isect.img.gz"))], None));
+        assert!(report.findings.is_empty(), "{kind}: {:?}", report.findings);
+        assert_eq!(report.arenas.iter().map(|arena| arena.whole).sum::<u32>(), 14);
+    }
+}
+
+/// What is said of the real server's damaged logs: damage, then lag.
+const CASES: [(&str, &[&str], &[&str]); 15] = [
+    ("base", &[], &[]),
+    ("synced-unindexed", &[], &["unindexed"]),
+    ("tail-lost", &[], &["unsynced"]),
+    ("tail-and-directory-lost", &[], &["unsynced"]),
+    ("torn-raw", &[], &["torn-end", "unsynced"]),
+    ("torn-compressed", &[], &["torn-end", "unsynced"]),
+    ("bad-sum-compressed-mid-log", &[], &["torn-end", "unsynced"]),
+    ("bad-sum-raw-mid-log", &[], &["torn-end", "unsynced"]),
+    ("garbage-after-log", &[], &["torn-end", "unsynced"]),
+    ("hole-mid-log", &[], &["torn-end", "unsynced"]),
+    ("directory-ahead-of-log", &[], &["unsynced"]),
+    ("directory-entry-zero-inside-tail", &["directory"], &["unindexed"]),
+    ("clump-marked-corrupt", &["clump"], &["unindexed"]),
+    ("head-lost", &["head"], &["unindexed"]),
+    ("tail-zero", &["tail"], &[]),
+];
+
+/// The arena partition of a case.
+fn damaged(name: &str) -> Rc<RamDisk> {
+    let arenas = disk("crash/base.arenas.img.gz");
+    let cases = table("crash/CASES.tsv");
+    let case = cases.iter().find(|case| case[0] == name).unwrap();
+    if case[2] != "-" {
+        let blocks = fixture(&format!("crash/{name}.blocks.gz"));
+        for (offset, block) in case[2].split(' ').zip(blocks.chunks(8192)) {
+            arenas.put(offset.parse().unwrap(), block);
+        }
+    }
+    arenas
+}
+
+#[test]
+fn damage_is_told_from_what_a_start_of_the_server_completes() {
+    for (name, damage, lag) in CASES {
+        let arenas = damaged(name);
+        let before = arenas.image().to_vec();
+        let report = run(&parts(vec![arenas.clone()], vec![disk("crash/isect.img.gz")], None));
+        assert_eq!(kinds(&report, Grade::Damage), damage, "{name}: {:?}", report.findings);
+        assert_eq!(kinds(&report, Grade::Lag), lag, "{name}: {:?}", report.findings);
+        assert!(arenas.image().to_vec() == before, "{name}: the check wrote");
+    }
+}
+
+#[test]
+fn an_index_that_overtook_its_log_is_named() {
+    let report = run(&parts(
+        vec![disk("crash/phantom-index/arenas.img.gz")],
+        vec![disk("crash/phantom-index/isect.img.gz")],
+        Some(disk("crash/phantom-index/bloom.img.gz")),
+    ));
+    assert_eq!(kinds(&report, Grade::Damage), ["phantom"], "{:?}", report.findings);
+}
