@@ -51,7 +51,7 @@ pub mod make;
 pub mod memory_index;
 pub mod partition;
 pub mod recovery;
-//pub mod salvage;
+pub mod salvage;
 pub mod score;
 pub mod scrub;
 pub mod settings;

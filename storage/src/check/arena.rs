@@ -292,7 +292,9 @@ impl Writer<'_> {
         }
         let indexed = survey.counters_before(tail.indexed.used);
         let holes = survey.walked.holes.iter().any(|hole| hole.offset < tail.indexed.used);
-        if (indexed.clumps, indexed.used) != (tail.indexed.clumps, tail.indexed.used) && !holes {
+        let beyond = tail.indexed.used > tail.written.used;
+        let other = (indexed.clumps, indexed.used) != (tail.indexed.clumps, tail.indexed.used);
+        if beyond || (other && !holes) {
             self.tell(offset, len, Fault::Indexed(tail.indexed));
         } else if with_index && tail.written.clumps > tail.indexed.clumps {
             let clumps = tail.written.clumps - tail.indexed.clumps;
@@ -331,11 +333,4 @@ impl Survey {
         let unreadable = |fault: Option<&PartitionFault>| matches!(fault, Some(PartitionFault::Device(_)));
         !unreadable(self.place.head.as_ref().err()) && !unreadable(self.place.tail.as_ref().err())
     }
-
-    /// Whether every byte of the log is a clump with its data.
-    pub(crate) fn is_whole(&self) -> bool {
-        let lost = |clump: &super::log::Clump| matches!(clump.state, State::Lost(_));
-        self.walked.holes.is_empty() && !self.walked.clumps.iter().any(lost)
-    }
 }
-

@@ -79,7 +79,8 @@ pub(crate) async fn check<D: BlockDevice>(
             missing += 1;
             example = score;
         }
-        let in_header = header.positions(&score).find(|bit| is_in_header(*bit) && test(&filter, 0, *bit) == Some(false));
+        let in_header =
+            header.positions(&score).find(|bit| is_in_header(*bit) && test(&filter, 0, *bit) == Some(false));
         hidden += u64::from(in_header.is_some());
     }
     if missing > 0 {

@@ -97,9 +97,9 @@ pub(crate) fn judge(
     judged.wrong += judged.entries - legal;
     valid.sort_unstable();
     let lacks = |group: &&[KnownClump]| {
-        group.first().is_some_and(|first| {
-            valid.binary_search(&(first.entry.score, first.entry.block_type)).is_err()
-        })
+        group
+            .first()
+            .is_some_and(|first| valid.binary_search(&(first.entry.score, first.entry.block_type)).is_err())
     };
     judged.missing = groups(clumps).filter(lacks).map(best).collect();
     judged

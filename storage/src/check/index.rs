@@ -7,6 +7,7 @@ use super::partition::Arenas;
 use super::{Fault, Finding, Report};
 use crate::device::{BlockDevice, DeviceError, read_bytes, size_bytes};
 use crate::format::bucket::IndexEntry;
+use crate::format::clump::ClumpHeader;
 use crate::format::index_config::{ADDRESS_BASE, BucketSpread, IndexConfig, place_arenas};
 use crate::format::index_section::IndexSectionHeader;
 use crate::format::prelude::{HEADER_LEN, PRELUDE_LEN, block_base};
@@ -63,19 +64,30 @@ pub(crate) struct Known {
 impl Known {
     /// Takes the clumps of an arena.
     pub(crate) fn add(&mut self, survey: &Survey) {
+        let clumps = survey.walked.clumps.iter();
+        let clumps = clumps.map(|clump| (clump.offset, clump.header, !matches!(clump.state, State::Lost(_))));
+        self.add_clumps(survey, clumps);
+    }
+
+    /// Takes clumps as those of an arena, each with its offset in the log and whether its data is whole.
+    pub(crate) fn add_clumps(
+        &mut self,
+        survey: &Survey,
+        clumps: impl Iterator<Item = (u64, ClumpHeader, bool)>,
+    ) {
         let Some(address) = survey.place.address else { return };
         self.ranges.push((address, address + survey.place.geometry.size()));
         let indexed = survey.tail().map_or(0, |tail| tail.indexed.used);
-        self.clumps.extend(survey.walked.clumps.iter().map(|clump| KnownClump {
+        self.clumps.extend(clumps.map(|(offset, header, whole)| KnownClump {
             entry: IndexEntry {
-                score: clump.header.score,
-                block_type: clump.header.block_type,
-                address: address + clump.offset,
-                lump_len: clump.header.lump_len,
-                read_hint: IndexEntry::read_hint_for(clump.header.stored_len),
+                score: header.score,
+                block_type: header.block_type,
+                address: address + offset,
+                lump_len: header.lump_len,
+                read_hint: IndexEntry::read_hint_for(header.stored_len),
             },
-            whole: !matches!(clump.state, State::Lost(_)),
-            indexed: clump.offset < indexed,
+            whole,
+            indexed: offset < indexed,
         }));
     }
 

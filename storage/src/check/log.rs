@@ -74,6 +74,8 @@ pub(crate) struct Walked {
     pub(crate) bad_records: Vec<u32>,
     /// What stands behind the end, if it is not the end mark.
     pub(crate) behind: Option<DamageCause>,
+    /// Whole clumps stand so close behind the end that no filler fits in front of them.
+    pub(crate) unreachable: bool,
 }
 
 struct Walk<'a, D> {
@@ -97,8 +99,7 @@ pub(crate) async fn walk<D: BlockDevice>(
     let limit = extent.counted.max(log.geometry.log_limit(extent.clumps.saturating_add(1)));
     let cursor = LogCursor::new(device, log.geometry, log.clump_magic, limit);
     let directory = Directory::new(device, log.geometry);
-    let mut walk =
-        Walk { cursor, directory, log, extent, limit, number: Some(0), walked: Walked::default() };
+    let mut walk = Walk { cursor, directory, log, extent, limit, number: Some(0), walked: Walked::default() };
     loop {
         let before = walk.walked.end;
         let goes_on = walk.step().await?;
@@ -209,6 +210,7 @@ impl<D: BlockDevice> Walk<'_, D> {
         };
         let Some(next) = next else {
             self.walked.behind = Some(cause);
+            self.walked.unreachable = true;
             return Ok(false);
         };
         self.walked.holes.push(Hole { offset: at, len: next - at, cause });

@@ -211,7 +211,9 @@ impl fmt::Display for Fault {
             Fault::Clump { cause, score, whole: true } => {
                 write!(f, "clump header of block {score} is damaged, its data is whole: {}", Why(cause))
             }
-            Fault::Clump { cause, score, whole: false } => write!(f, "block {score} is lost here: {}", Why(cause)),
+            Fault::Clump { cause, score, whole: false } => {
+                write!(f, "block {score} is lost here: {}", Why(cause))
+            }
             Fault::Hole { cause } => write!(f, "no clump: {}", Why(cause)),
             Fault::Directory { record, records } => {
                 write!(f, "directory: {records} records from number {record} on are not the log's")
@@ -230,7 +232,11 @@ impl fmt::Display for Fault {
                 log.uncompressed_size
             ),
             Fault::Indexed(counters) => {
-                write!(f, "tail calls {} clumps of {} bytes indexed: no clump ends there", counters.clumps, counters.used)
+                write!(
+                    f,
+                    "tail calls {} clumps of {} bytes indexed: no clump ends there",
+                    counters.clumps, counters.used
+                )
             }
             Fault::Seal { stored, computed: Some(computed) } => {
                 write!(f, "seal is {stored}, the arena has {computed}")

@@ -24,6 +24,7 @@ mod scan;
 pub(crate) use clumps::{DirectoryReader, Gap, Placed, Unusable, check_directory, from_log};
 pub(crate) use load::read_head;
 pub use report::{ArenaReport, OpenReport};
+pub(crate) use scan::fill_hole;
 
 use crate::Timestamp;
 use crate::arena::{Appender, Arena, OpenLog};

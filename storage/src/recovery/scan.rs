@@ -14,7 +14,7 @@ use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError, read_bytes, write_bytes};
 use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader, Encoding};
 use crate::format::directory::DirectoryRecord;
-use crate::format::geometry::END_MARK_LEN;
+use crate::format::geometry::{ArenaGeometry, END_MARK_LEN};
 use crate::memory_index::MemoryIndex;
 use crate::score::Score;
 use crate::store::{Damage, DamageCause, StoreSettings};
@@ -53,7 +53,7 @@ pub(super) async fn scan<D: BlockDevice>(
     for (offset, len) in found.holes.clone() {
         let cause = DamageCause::Hole { len };
         report.damage.push(Damage { arena: arena.name, offset, cause });
-        fillers.extend(fill_hole(device, arena, offset, len, now).await?);
+        fillers.extend(fill_hole(device, &arena.geometry, offset, len, now).await?);
     }
     if !settings.read_only && write_fillers(device, arena, &fillers).await.is_err() {
         // Without the fillers nothing behind the first hole can be part of the log.
@@ -150,9 +150,9 @@ async fn reachable<D: BlockDevice>(
 }
 
 /// The filler clumps that cover a hole: headers whose lumps are the bytes that stand in the hole.
-async fn fill_hole<D: BlockDevice>(
+pub(crate) async fn fill_hole<D: BlockDevice>(
     device: &D,
-    arena: &Arena,
+    geometry: &ArenaGeometry,
     offset: u64,
     len: u64,
     now: Timestamp,
@@ -166,7 +166,7 @@ async fn fill_hole<D: BlockDevice>(
             clump_len -= CLUMP_LEN_MIN;
         }
         let lump_len = clump_len as usize - CLUMP_HEADER_LEN;
-        let lump = read_bytes(device, arena.place(at) + CLUMP_HEADER_LEN as u64, lump_len).await?;
+        let lump = read_bytes(device, geometry.log_base() + at + CLUMP_HEADER_LEN as u64, lump_len).await?;
         let header = ClumpHeader {
             block_type: BlockType::DATA,
             stored_len: lump_len as u16,

@@ -7,12 +7,12 @@ use storage::device::ram::RamDisk;
 use storage::simulation::block_on;
 use storage::store::StoreParts;
 
-fn run(parts: &StoreParts<Rc<RamDisk>>) -> Report {
+pub fn run(parts: &StoreParts<Rc<RamDisk>>) -> Report {
     block_on(check(parts, &mut ())).unwrap()
 }
 
 /// The kinds of what was found, in order.
-fn kinds(report: &Report, grade: Grade) -> Vec<&'static str> {
+pub fn kinds(report: &Report, grade: Grade) -> Vec<&'static str> {
     report.of(grade).map(|finding| finding.fault.kind()).collect()
 }
 
@@ -43,7 +43,7 @@ fn other_block_sizes_and_version_4_are_good() {
 }
 
 /// What is said of the real server's damaged logs: damage, then lag.
-const CASES: [(&str, &[&str], &[&str]); 15] = [
+pub const CASES: [(&str, &[&str], &[&str]); 15] = [
     ("base", &[], &[]),
     ("synced-unindexed", &[], &["unindexed"]),
     ("tail-lost", &[], &["unsynced"]),
@@ -62,7 +62,7 @@ const CASES: [(&str, &[&str], &[&str]); 15] = [
 ];
 
 /// The arena partition of a case.
-fn damaged(name: &str) -> Rc<RamDisk> {
+pub fn damaged(name: &str) -> Rc<RamDisk> {
     let arenas = disk("crash/base.arenas.img.gz");
     let cases = table("crash/CASES.tsv");
     let case = cases.iter().find(|case| case[0] == name).unwrap();

@@ -6,4 +6,6 @@
 #[allow(dead_code, reason = "shared with the tests of the store, which use more of it")]
 mod support;
 
+mod damage;
 mod fixtures;
+mod recovered;
