@@ -19,6 +19,7 @@
 //! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
 //! | [`scrub`] | when and how fast a store is verified again, and what came of it | how it is verified |
 //! | [`make`] | how empty stores are made | randomness, what was there before |
+//! | [`transfer`] | one arena taken out of its disk, as bytes or clump by clump | where it goes |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
@@ -57,6 +58,7 @@ pub mod scrub;
 pub mod settings;
 pub mod simulation;
 pub mod store;
+pub mod transfer;
 pub mod whack;
 
 /// Seconds since 1970, as venti writes them (u32, good until 2106).

@@ -7,18 +7,20 @@ pub mod copy;
 pub mod disk;
 pub mod image;
 pub mod ping;
+pub mod rdarena;
 pub mod read;
 pub mod score;
 pub mod serve;
 pub mod sync;
 pub mod unvac;
 pub mod vac;
+pub mod wrarena;
 pub mod write;
 
 /// What `granary` can do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Say what is on a disk.
+    /// Say what is on a disk, check it, bring it back.
     Disk(disk::Args),
     /// Make bootable disk images.
     Image(image::Args),
@@ -32,6 +34,10 @@ pub enum Command {
     Ping(ping::Args),
     /// Read one block from a venti server.
     Read(read::Args),
+    /// Copy one arena of a partition to standard output.
+    Rdarena(rdarena::Args),
+    /// Send the blocks of an arena to a venti server.
+    Wrarena(wrarena::Args),
     /// Write one block to a venti server.
     Write(write::Args),
     /// Make durable what was written to a venti server.
@@ -58,6 +64,8 @@ impl Command {
             Command::Serve(args) => serve::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),
+            Command::Rdarena(args) => rdarena::run(&args),
+            Command::Wrarena(args) => wrarena::run(&args),
             Command::Write(args) => write::run(args),
             Command::Sync(args) => sync::run(args),
             Command::Score(args) => score::run(args),

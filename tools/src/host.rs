@@ -6,9 +6,13 @@
 //! | [`clock`] | the host's time |
 //! | [`device`] | a file or disk as a [`storage::device::BlockDevice`] |
 //! | [`parts`] | from such files to the parts of a store |
+//! | [`disks`] | the same for disks that may be damaged |
+//! | [`copy`] | copies of disks |
 
 pub mod clock;
+pub mod copy;
 pub mod device;
+pub mod disks;
 pub mod parts;
 pub mod stream;
 

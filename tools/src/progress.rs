@@ -47,6 +47,11 @@ impl Progress {
         self.bar.inc(amount);
     }
 
+    /// There is so much to do, as is known now.
+    pub fn expect(&self, total: u64) {
+        self.bar.set_length(total);
+    }
+
     /// Shows what is being worked on.
     pub fn show(&self, current: impl Into<String>) {
         if !self.bar.is_hidden() {

@@ -61,6 +61,12 @@ pub(crate) async fn survey<D: BlockDevice>(
     watch: &mut impl Watch,
 ) -> Result<Survey, DeviceError> {
     let mut place = place.clone();
+    let unreadable = |fault: Option<&PartitionFault>| matches!(fault, Some(PartitionFault::Device(_)));
+    if unreadable(place.head.as_ref().err()) && unreadable(place.tail.as_ref().err()) {
+        // Behind the end of a disk that was cut off, most likely.
+        let version = ArenaVersion::V5;
+        return Ok(Survey { place, version, clump_magic: None, walked: Walked::default() });
+    }
     settle_magic(device, &mut place).await?;
     let (version, magic) = match (&place.tail, &place.head) {
         (Ok(tail), _) => (tail.version, Some(tail.clump_magic)),

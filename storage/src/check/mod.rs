@@ -8,6 +8,7 @@
 //! | `log`, `directory` | what stands in a log, and in the directory, in whatever state |
 //! | `index`, `buckets` | headers, texts and buckets of the index sections, against the clumps that were found |
 //! | `bloom` | the bloom filter, against the same |
+//! | `claim` | how long a partition says it is |
 //!
 //! Damage is told from lag: work that a server does by itself at its next start. Takes some forty bytes of memory for
 //! each block of the store. Must not know how anything is repaired: [`crate::salvage`] does, and uses what is found here.
@@ -15,12 +16,14 @@
 pub(crate) mod arena;
 pub(crate) mod bloom;
 pub(crate) mod buckets;
+mod claim;
 pub(crate) mod directory;
 pub(crate) mod index;
 pub(crate) mod log;
 pub(crate) mod partition;
 mod report;
 
+pub use claim::claimed_len;
 pub use report::{ArenaSummary, Fault, Finding, Grade, IndexSummary, Report};
 
 use crate::device::{BlockDevice, DeviceError, size_bytes};

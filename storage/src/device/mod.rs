@@ -7,6 +7,7 @@ pub mod bytes_at;
 mod image;
 pub mod ram;
 pub mod sim;
+pub mod stretched;
 
 pub use bytes_at::{read_bytes, size_bytes, write_bytes};
 pub use image::Image;

@@ -1,6 +1,9 @@
-//! `granary disk`: what is on a disk of Granary or of venti, and more disks for a store.
+//! `granary disk`: what is on a disk of Granary or of venti, whether it is whole, bringing it back, and more disks.
 
 mod add;
+mod check;
+mod export_arena;
+mod recover;
 
 use crate::disk_show::{Show, show};
 use crate::host::device::{Access, FileDevice};
@@ -23,6 +26,12 @@ enum DiskCommand {
     Show(ShowArgs),
     /// Give a store more room: a blank disk becomes arenas of it.
     Add(add::Args),
+    /// Read everything through and name what is damaged. Writes nothing.
+    Check(check::Args),
+    /// Write again what is damaged, from what is whole.
+    Recover(recover::Args),
+    /// Copy one arena out of its partition.
+    ExportArena(export_arena::Args),
 }
 
 /// Arguments of `granary disk show`.
@@ -47,6 +56,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         DiskCommand::Show(args) => run_show(&args),
         DiskCommand::Add(args) => add::run(&args),
+        DiskCommand::Check(args) => check::run(&args),
+        DiskCommand::Recover(args) => recover::run(&args),
+        DiskCommand::ExportArena(args) => export_arena::run(&args),
     }
 }
 
