@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/server.rs"]
+mod server;
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use server::Server;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 fn granary(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
@@ -33,35 +36,11 @@ fn make_disk(folder: &Path, name: &str) -> PathBuf {
     support::make_disk(folder, name, &["--size", "256M"])
 }
 
-/// A server, and how to reach it. Killed when dropped.
-struct Server {
-    child: Child,
-    dial: String,
-}
-
 impl Server {
-    fn start(disk: &Path) -> Server {
-        let mut command = granary(&["serve", "--listen", "tcp!127.0.0.1!0", "--json", "--disk"]);
-        let mut child = command.arg(disk).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let said: serde_json::Value = serde_json::from_str(&line).expect(&line);
-        let dial = said["address"].as_str().unwrap().to_owned();
-        Server { child, dial }
-    }
-
     fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        self.child.kill().unwrap_or_default();
-        self.child.wait().unwrap();
     }
 }
 

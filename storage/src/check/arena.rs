@@ -226,7 +226,7 @@ impl Writer<'_> {
         if let Err(fault) = &self.survey.place.tail {
             self.tell(geometry.tail_offset(), block, Fault::Tail(fault.clone()));
         }
-        if self.survey.clump_magic.is_none() {
+        if self.survey.clump_magic.is_none() && self.survey.is_reachable() {
             self.tell(geometry.log_base(), geometry.size(), Fault::NoMagic);
         }
     }

@@ -14,6 +14,9 @@ use crate::score::Score;
 use crate::store::{PartitionFault, StorePart};
 use alloc::vec::Vec;
 
+/// Nobody leaves more than this behind the last arena.
+const ARENA_LEN_MIN: u64 = 1 << 20;
+
 /// Bytes read at once where arenas are looked for.
 const CHUNK: u64 = 1 << 20;
 
@@ -50,6 +53,8 @@ pub(crate) struct Partition {
     pub(crate) map: RangeMap,
     /// The header or the map on the disk is not this one.
     pub(crate) lost: bool,
+    /// Arenas may be missing in the map: it must not be written.
+    pub(crate) incomplete: bool,
 }
 
 /// All partitions, as far as they are understood, and the arenas in them.
@@ -122,7 +127,9 @@ async fn read_partition<D: BlockDevice>(
             (find_arenas(&part.device, &header).await?, true)
         }
     };
-    Ok(Some(Partition { header, map, lost: header_lost || map_lost }))
+    let usable = usable_len(size_bytes(&part.device), header.block_size);
+    let incomplete = map_lost && map.stop().saturating_add(ARENA_LEN_MIN) <= usable;
+    Ok(Some(Partition { header, map, lost: header_lost || map_lost, incomplete }))
 }
 
 async fn read_header<D: BlockDevice>(device: &D) -> Result<ArenaPartitionHeader, PartitionFault> {
@@ -198,7 +205,7 @@ async fn find_arenas<D: BlockDevice>(
     Ok(RangeMap::new(ranges).unwrap_or_default())
 }
 
-/// The next tail block: the arena's name, and where it ends.
+/// The next tail block: the arena's name, and where it ends. Nothing if the head of another arena comes first.
 async fn find_tail<D: BlockDevice>(
     device: &D,
     from: u64,
@@ -211,6 +218,9 @@ async fn find_tail<D: BlockDevice>(
         let chunk = read_or_nothing(device, offset, len as usize).await?;
         for (number, block) in chunk.chunks(block_size as usize).enumerate() {
             let stop = offset + (number as u64 + 1) * u64::from(block_size);
+            if ArenaHead::parse(block).is_ok_and(|head| head.block_size == block_size) {
+                return Ok(None);
+            }
             let Ok(tail) = ArenaTail::parse(block) else { continue };
             let geometry = ArenaGeometry::new(from, stop, block_size);
             if geometry.is_ok_and(|geometry| plausible(&tail.written, &geometry)) {

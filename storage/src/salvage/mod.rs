@@ -167,7 +167,8 @@ impl<D: BlockDevice> Plan<'_, D> {
 
     async fn look_at_index(&mut self, watch: &mut impl Watch) -> Result<(), DeviceError> {
         for (number, part) in self.parts.arenas.iter().enumerate() {
-            if self.partitions[number].is_none() {
+            let partition = &self.partitions[number];
+            if partition.as_ref().is_none_or(|partition| partition.lost && partition.incomplete) {
                 self.leave(part, None, LeftReason::NoMap);
             }
         }
@@ -217,7 +218,7 @@ impl<D: BlockDevice> Plan<'_, D> {
     fn write_down(&mut self) {
         let mut steps = Vec::new();
         for (part, partition) in self.parts.arenas.iter().zip(&self.partitions) {
-            if partition.as_ref().is_some_and(|partition| partition.lost) {
+            if partition.as_ref().is_some_and(is_to_write) {
                 let partition = part.name.as_str().into();
                 steps.push(Step { partition, arena: None, action: Action::WriteMap });
             }
@@ -266,7 +267,7 @@ impl<D: BlockDevice> Plan<'_, D> {
     pub async fn apply(&self, watch: &mut impl Watch) -> Result<(), DeviceError> {
         watch.expect(self.index.as_ref().map_or(0, Index::bytes));
         for (part, partition) in self.parts.arenas.iter().zip(&self.partitions) {
-            if let Some(partition) = partition.as_ref().filter(|partition| partition.lost) {
+            if let Some(partition) = partition.as_ref().filter(|partition| is_to_write(partition)) {
                 write_map(&part.device, partition).await?;
             }
         }
@@ -333,6 +334,11 @@ fn actions(plan: &ArenaPlan) -> impl Iterator<Item = Action> {
     let others = [head, headers, mark, directory, tail].into_iter().flatten();
     let fresh = plan.fresh;
     made.into_iter().chain(others.filter(move |_| !fresh))
+}
+
+/// Whether header and map are known, and not there.
+fn is_to_write(partition: &Partition) -> bool {
+    partition.lost && !partition.incomplete
 }
 
 /// Writes map and header of an arena partition, the header last.

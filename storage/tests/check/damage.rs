@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use storage::check::Grade;
 use storage::device::ram::RamDisk;
+use storage::salvage::{LeftReason, Settings, plan};
 use storage::score::Score;
 use storage::simulation::{SeededRng, block_on};
 use storage::store::{Store, StoreParts, StoreSettings};
@@ -223,4 +224,20 @@ fn an_index_and_a_filter_that_were_never_filled_are_filled_as_the_real_server_do
         let first = ours.iter().zip(real).position(|(ours, real)| ours != real);
         assert_eq!(first, None, "disk {number}");
     }
+}
+
+#[test]
+fn what_is_not_understood_is_left_as_it_is() {
+    let parts = filled();
+    // The map is gone, and the second arena has neither head nor tail: nobody knows where it is, nor its name.
+    zero(&parts.arenas[0].device, 270_336, BLOCK);
+    zero(&parts.arenas[0].device, LOGS[1].0 - BLOCK, BLOCK);
+    zero(&parts.arenas[0].device, LOGS[1].0 - 2 * BLOCK + ARENA, BLOCK);
+    let before = parts.arenas[0].device.image().to_vec();
+    block_on(async {
+        let plan = plan(&parts, Settings { fill: false, now: NOW }, || 1, &mut ()).await.unwrap();
+        assert!(plan.left.iter().any(|left| left.reason == LeftReason::NoMap), "{:?}", plan.left);
+        plan.apply(&mut ()).await.unwrap();
+    });
+    assert!(parts.arenas[0].device.image().to_vec() == before);
 }

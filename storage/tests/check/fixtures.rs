@@ -1,11 +1,12 @@
 //! The real server's disks, good and damaged, under the check.
 
-use crate::support::{disk, fixture, parts, table};
+use crate::support::{block_type, disk, fixture, parts, score, table};
 use std::rc::Rc;
 use storage::check::{Grade, Report, check};
 use storage::device::ram::RamDisk;
 use storage::simulation::block_on;
 use storage::store::StoreParts;
+use storage::transfer::{self, ArenaReader};
 
 pub fn run(parts: &StoreParts<Rc<RamDisk>>) -> Report {
     block_on(check(parts, &mut ())).unwrap()
@@ -95,4 +96,36 @@ fn an_index_that_overtook_its_log_is_named() {
         Some(disk("crash/phantom-index/bloom.img.gz")),
     ));
     assert_eq!(kinds(&report, Grade::Damage), ["phantom"], "{:?}", report.findings);
+}
+
+#[test]
+fn an_arena_is_read_clump_by_clump_past_what_is_damaged() {
+    let arenas = disk("main/arenas.img.gz");
+    // Data of the third clump, header of the tenth, header and directory record of the twentieth.
+    let rows = table("main/MANIFEST.tsv");
+    let offset = |number: usize| rows[number][3].parse::<u64>().unwrap();
+    let tail = 1_843_200 - 8192;
+    arenas.put(802_816 + offset(2) + 38, &[0xff]);
+    arenas.put(802_816 + offset(9), &[0; 38]);
+    arenas.put(802_816 + offset(19), &[0; 38]);
+    arenas.put(tail - 8192 + 19 * 25, &[0; 25]);
+    block_on(async {
+        let (map, block_size) = transfer::map(&arenas).await.unwrap();
+        assert_eq!((map.ranges().len(), block_size), (15, 8192));
+        let mut reader = ArenaReader::open(&arenas, map.ranges()[0].start).await.unwrap();
+        let mut items = Vec::new();
+        while let Some(item) = reader.next().await.unwrap() {
+            items.push(item);
+        }
+        assert_eq!((items.len(), reader.offset()), (958, reader.tail.written.used));
+        for (number, (item, row)) in items.iter().zip(&rows).enumerate() {
+            assert_eq!(item.offset, offset(number));
+            let name = (score(&row[5]), block_type(&row[6]));
+            match number {
+                2 | 9 => assert!(item.lump.is_err() && item.name == Some(name)),
+                19 => assert!(item.lump.is_err() && item.name.is_none()),
+                _ => assert_eq!(storage::score::Score::of(item.lump.as_ref().unwrap()), name.0),
+            }
+        }
+    });
 }

@@ -22,6 +22,7 @@ use storage::device::BlockDevice;
 use storage::format::config::parse_size;
 use storage::partition::Partition;
 use storage::score::Score;
+use storage::store::Damage;
 use storage::transfer::{self, ArenaReader};
 
 /// Writes under way at once.
@@ -163,12 +164,13 @@ impl Sender<'_> {
                     }
                     under_way.push(store(self.client.clone(), score, block_type, lump));
                 }
-                (name, lump) => {
+                (_, lump) => {
                     first_damage.get_or_insert(item.offset);
                     self.damaged += 1;
-                    let name = name.map_or_else(String::new, |(score, _)| format!(" {score}"));
-                    let cause = lump.err();
-                    progress.note(format!("wrarena: clump{name} at {} is damaged: {cause:?}", item.offset));
+                    let (arena, offset) = (reader.tail.name, item.offset);
+                    if let Err(cause) = lump {
+                        progress.note(format!("wrarena: {}", Damage { arena, offset, cause }));
+                    }
                 }
             }
             reached = reader.offset();
