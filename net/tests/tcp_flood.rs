@@ -126,6 +126,41 @@ fn when_all_connections_are_in_use_newcomers_are_refused_until_one_ends() {
 }
 
 #[test]
+fn a_dropped_connection_gives_its_buffers_back_as_soon_as_its_peer_has_everything() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let server = host(&hub, 1, fixed(1), limits());
+    let client = host(&hub, 2, fixed(2), limits());
+    let clock = world.clone();
+    world.run(5 * MINUTE, async move {
+        let mut listener = server.listen(1).unwrap();
+        let mut leaving = Vec::new();
+        let mut staying = Vec::new();
+        for number in 0..40 {
+            let stream = client.connect(at(1, 1)).await.unwrap();
+            let (_reader, mut writer) = listener.accept().await.split();
+            writer.write_all(b"go away").await.unwrap();
+            if number % 2 == 0 { leaving.push(stream) } else { staying.push(stream) }
+        }
+        clock.sleep(Duration::from_millis(100)).await;
+        // Half of the peers say goodbye, too, and are in TIME-WAIT here; the others never do.
+        drop(leaving);
+        clock.sleep(Duration::from_millis(100)).await;
+        assert_eq!(server.status(Instant::default()).tcp.lingering, 40);
+        clock.sleep(limits().last_wait).await;
+        let tcp = server.status(Instant::default()).tcp;
+        assert_eq!((tcp.open, tcp.lingering, tcp.listening), (0, 0, 1));
+        assert!(tcp.buffer_bytes <= 2 * limits().buffer_max, "{} bytes", tcp.buffer_bytes);
+        for stream in staying {
+            let mut word = [0; 7];
+            let (mut reader, _writer) = stream.split();
+            reader.read_exact(&mut word).await.unwrap();
+            assert_eq!(&word, b"go away", "what was sent was received before the end");
+        }
+    });
+}
+
+#[test]
 fn a_full_card_delays_but_neither_loses_nor_spins() {
     let world = World::default();
     let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });

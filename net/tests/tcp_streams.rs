@@ -92,20 +92,23 @@ fn a_clean_link_is_filled_and_small_writes_share_packets() {
 }
 
 #[test]
-fn a_hundred_and_twenty_eight_connections_talk_at_once() {
+fn all_connections_that_a_small_machine_takes_talk_at_once() {
+    let small = TcpLimits::for_memory(64 << 20);
+    let most = small.max_connections;
+    assert!(most >= 128);
     let world = World::default();
     let weather = Weather { loss: 10, delay: Duration::from_millis(1), ..Weather::default() };
     let hub = Hub::new(&world, 5, weather);
-    let server = host(&hub, 1, fixed(1), TcpLimits::for_memory(64 << 20));
+    let server = host(&hub, 1, fixed(1), small);
     let client = host(&hub, 2, fixed(2), limits());
     let (clock, open) = (world.clone(), Rc::new(Cell::new(0)));
     world.run(5 * MINUTE, async move {
         let mut listener = server.listen(1).unwrap();
-        for number in 0..128 {
+        for number in 0..most {
             let (client, open) = (client.clone(), open.clone());
             clock.spawn(async move {
                 let (mut reader, mut writer) = client.connect(at(1, 1)).await.unwrap().split();
-                let sent = bytes(number, 20_000);
+                let sent = bytes(number as u64, 20_000);
                 writer.write_all(&sent).await.unwrap();
                 let mut got = vec![0; sent.len()];
                 reader.read_exact(&mut got).await.unwrap();
@@ -114,7 +117,7 @@ fn a_hundred_and_twenty_eight_connections_talk_at_once() {
                 pending::<()>().await;
             });
         }
-        for _ in 0..128 {
+        for _ in 0..most {
             let (mut reader, mut writer) = listener.accept().await.split();
             clock.spawn(async move {
                 let mut data = vec![0; 20_000];
@@ -123,10 +126,10 @@ fn a_hundred_and_twenty_eight_connections_talk_at_once() {
                 pending::<()>().await;
             });
         }
-        while open.get() < 128 {
+        while open.get() < most {
             clock.sleep(Duration::from_millis(100)).await;
         }
-        assert_eq!(server.status(Instant::default()).tcp.open, 128);
+        assert_eq!(server.status(Instant::default()).tcp.open, most);
         assert!(server.status(Instant::default()).tcp.buffer_bytes <= 8 << 20);
         assert_eq!(client.connect(at(1, 1)).await.err(), Some(ConnectError::Refused { peer: at(1, 1) }));
     });

@@ -30,6 +30,10 @@ pub struct TcpLimits {
     /// A connection that we dropped has so long to say goodbye, and again whenever its peer has taken some of
     /// the data it still holds; but not more than 20 times as long in all.
     pub linger: Duration,
+    /// A connection that we dropped, and whose peer has taken everything, is kept for so long more: for the peer's own
+    /// goodbye, and then again for packets that are still on their way. Short, as its buffers are kept with it, and whoever
+    /// opens and leaves connections by the thousand would else hold all of them.
+    pub last_wait: Duration,
 }
 
 impl TcpLimits {
@@ -40,14 +44,15 @@ impl TcpLimits {
     /// Limits that fit a machine with `memory` bytes.
     ///
     /// An eighth of the memory is for buffers. Half of that eighth holds 16 KiB in each direction for every
-    /// connection, so there are as many connections as that allows, but at least 128 (from 35 MiB of memory
-    /// on) and at most 512. The other half goes to whoever comes first: a new connection gets up to an eighth
-    /// of what is left, at most a 64th of all in each direction (256 KiB from 128 MiB of memory on), at most
-    /// 1 MiB. So few connections are fast also on a small machine, and many still fit.
+    /// connection, so there are as many connections as that allows, but at least 192 (from 50 MiB of memory
+    /// on) and at most 768: 128 and 512 that are served, and half as many that come and go. The other half goes
+    /// to whoever comes first: a new connection gets up to an eighth of what is left, at most a 64th of all in
+    /// each direction (256 KiB from 128 MiB of memory on), at most 1 MiB. So few connections are fast also on a
+    /// small machine, and many still fit.
     pub fn for_memory(memory: u64) -> TcpLimits {
         let buffers_total = usize::try_from(memory / 8).unwrap_or(usize::MAX);
         let pairs = |bytes: usize| (bytes / (2 * BUFFER_MIN)).saturating_sub(Self::MAX_PORTS);
-        let max_connections = pairs(buffers_total / 2).clamp(128, 512).min(pairs(buffers_total)).max(1);
+        let max_connections = pairs(buffers_total / 2).clamp(192, 768).min(pairs(buffers_total)).max(1);
         TcpLimits {
             max_connections,
             buffers_total,
@@ -58,7 +63,13 @@ impl TcpLimits {
             keep_alive: Duration::from_secs(20),
             dead_peer_timeout: Duration::from_secs(75),
             linger: Duration::from_secs(30),
+            last_wait: Duration::from_secs(2),
         }
+    }
+
+    /// How many connections can be served at a time so that there is still room for those that come and go.
+    pub fn served_max(&self) -> usize {
+        (self.max_connections / 3 * 2).max(1)
     }
 
     /// Bytes for each direction of a new socket when `used` bytes are given to `sockets` sockets already.
@@ -79,10 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_of_64_mib_takes_128_connections_within_an_eighth_of_it() {
+    fn a_machine_of_64_mib_serves_128_connections_within_an_eighth_of_it() {
         let limits = TcpLimits::for_memory(64 << 20);
-        assert_eq!(limits.max_connections, 128);
-        assert_eq!(limits.next_buffer(0, 0), 128 << 10, "the first one is fast");
+        assert_eq!((limits.max_connections, limits.served_max()), (192, 128));
+        assert_eq!(limits.next_buffer(0, 0), 64 << 10, "the first one is fast");
         let mut used = 0;
         for sockets in 0..limits.max_connections + TcpLimits::MAX_PORTS {
             used += 2 * limits.next_buffer(used, sockets);
@@ -95,7 +106,8 @@ mod tests {
         let limits = |mib: u64| TcpLimits::for_memory(mib << 20);
         assert_eq!(limits(128).next_buffer(0, 0), 256 << 10);
         assert_eq!(limits(1024).next_buffer(0, 0), 1 << 20);
-        assert_eq!((limits(1024).max_connections, limits(1 << 20).max_connections), (512, 512));
+        assert_eq!((limits(1024).max_connections, limits(1 << 20).max_connections), (768, 768));
         assert!(limits(8).max_connections >= 20 && limits(0).max_connections == 1);
+        assert_eq!(limits(0).served_max(), 1);
     }
 }

@@ -53,6 +53,8 @@ struct Farewell {
     end: Instant,
     /// Bytes that the peer has not acknowledged.
     queued: usize,
+    /// What smoltcp made of it when it was last looked at.
+    state: State,
 }
 
 struct Slot {
@@ -339,22 +341,29 @@ impl Sockets {
 
     /// Whether there is an RST to send.
     fn sweep_closing(&mut self, handle: SocketHandle, farewell: Option<Farewell>, now: Instant) -> bool {
-        let linger = self.limits.linger;
+        let TcpLimits { linger, last_wait, .. } = self.limits;
         let socket = self.socket(handle);
         // Nobody reads any more, but the peer may have to send on before it can say goodbye.
         while socket.can_recv() && socket.recv(|data| (data.len(), ())).is_ok() {}
         let (state, queued) = (socket.state(), socket.send_queue());
         let end = farewell.map_or(now.plus(linger * FAREWELLS_MAX), |farewell| farewell.end);
+        let has_everything = matches!(state, State::FinWait2 | State::TimeWait);
         let until = match farewell {
-            Some(farewell) if queued >= farewell.queued => farewell.until,
+            Some(farewell) if state == farewell.state && queued >= farewell.queued => farewell.until,
+            _ if has_everything => now.plus(last_wait).min(end),
             _ => now.plus(linger).min(end),
         };
+        if now >= until && state == State::TimeWait {
+            // Both sides have said goodbye: an RST would tell the peer nothing.
+            self.remove(handle);
+            return false;
+        }
         if state == State::Closed || now >= until {
             self.abort(handle);
             self.sweep_aborted(handle, None, now);
             return true;
         }
-        self.set_phase(handle, Phase::Closing(Some(Farewell { until, end, queued })));
+        self.set_phase(handle, Phase::Closing(Some(Farewell { until, end, queued, state })));
         false
     }
 
