@@ -160,6 +160,25 @@ fn who_never_says_hello_is_dropped_and_who_is_idle_stays() {
 }
 
 #[test]
+fn who_stops_within_a_request_is_dropped_and_who_is_slow_is_not() {
+    run(async {
+        let limits = Limits { stall: Duration::from_millis(400), ..Limits::default() };
+        let blocks = Rc::new(MemoryBlocks::default());
+        let (mut slow, _) = serve(&blocks, limits, 1 << 16);
+        let (mut stuck, server) = serve(&blocks, limits, 1 << 16);
+        let write = write_of(5, 12);
+        stuck.write_all(&[OPENING, &write[..20]].concat()).await.unwrap();
+        slow.write_all(OPENING).await.unwrap();
+        for piece in write.chunks(4) {
+            slow.write_all(piece).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(80)).await;
+        }
+        assert_eq!(server.await.unwrap(), Ending::Unfinished);
+        exchange(&mut slow, &[], WELCOME + 26).await;
+    });
+}
+
+#[test]
 fn a_lying_server_is_found_out() {
     run(async {
         let (near, mut server) = tokio::io::duplex(1 << 16);

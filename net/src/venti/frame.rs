@@ -37,6 +37,11 @@ impl FrameCutter {
         FrameCutter { version, length: [0; 4], length_filled: 0, body: Vec::new() }
     }
 
+    /// Whether part of a frame has come, and the rest has not.
+    pub fn is_within_frame(&self) -> bool {
+        self.length_filled > 0
+    }
+
     /// Takes bytes from the front of `input`, at most one frame. `None`: `input` is used up and the frame
     /// goes on. The frame comes without its length; it may be empty.
     pub fn cut(&mut self, input: &mut &[u8]) -> Result<Option<Bytes>, FrameTooLong> {
@@ -111,7 +116,16 @@ mod tests {
         let mut cutter = FrameCutter::new(Version::V04);
         let mut promise = &(MAX_FRAME as u32).to_be_bytes()[..];
         assert_eq!(cutter.cut(&mut promise), Ok(None));
-        assert!(cutter.body.capacity() <= MAX_FRAME);
+        assert!(cutter.body.capacity() <= MAX_FRAME && cutter.is_within_frame());
+    }
+
+    #[test]
+    fn knows_whether_a_frame_is_unfinished() {
+        let mut cutter = FrameCutter::new(Version::V02);
+        for (byte, within) in [(0, true), (2, true), (7, true), (8, false)] {
+            assert_eq!(cutter.cut(&mut &[byte][..]).map(|frame| frame.is_none()), Ok(within));
+            assert_eq!(cutter.is_within_frame(), within);
+        }
     }
 
     proptest! {

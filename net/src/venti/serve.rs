@@ -37,7 +37,8 @@ pub struct Limits {
     pub coalesce: usize,
     /// From the first byte to the end of the hello.
     pub hello: Duration,
-    /// Longest time in which a peer takes not one byte of what is sent to it.
+    /// Longest time in which a peer takes not one byte of what is sent to it, or sends not one more of a request that it
+    /// began.
     pub stall: Duration,
 }
 
@@ -70,6 +71,9 @@ pub enum Ending {
     /// The client takes no replies.
     #[error("the client stopped reading its replies")]
     Stalled,
+    /// The client began a request, which memory is held for, and does not go on.
+    #[error("the client stopped in the middle of a request")]
+    Unfinished,
     /// It was idle and others needed its place.
     #[error("idle, and closed to make room for others")]
     Evicted,
@@ -144,7 +148,7 @@ impl<'a, C: Clock> Connection<'a, C> {
         let mut session = ServerSession::default();
         let mut buffer = vec![0; self.limits.read_buffer.max(1)];
         let ending = 'reading: loop {
-            let count = reader.read(&mut buffer).await.map_err(|error| Ending::Stream(error.kind()))?;
+            let count = self.read(reader, &mut buffer, session.is_within_request()).await?;
             if count == 0 {
                 break Ending::PeerClosed;
             }
@@ -163,6 +167,21 @@ impl<'a, C: Clock> Connection<'a, C> {
         self.input_ended.set(true);
         self.worker.notify();
         Ok(ending)
+    }
+
+    /// Waits for bytes: as long as it takes between requests, a bounded time within one.
+    async fn read<R: Read>(&self, reader: &mut R, buffer: &mut [u8], within: bool) -> Result<usize, Ending> {
+        let deadline = self.clock.now().plus(self.limits.stall);
+        let patience = async {
+            match within {
+                true => self.clock.sleep_until(deadline).await,
+                false => pending().await,
+            }
+        };
+        match select(pin!(reader.read(buffer)), pin!(patience)).await {
+            Either::Left((count, _)) => count.map_err(|error| Ending::Stream(error.kind())),
+            Either::Right(_) => Err(Ending::Unfinished),
+        }
     }
 
     fn has_room(&self) -> bool {

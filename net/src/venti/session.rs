@@ -96,6 +96,11 @@ impl ServerSession {
         }
     }
 
+    /// Whether part of a request has come, and the rest has not.
+    pub fn is_within_request(&self) -> bool {
+        matches!(&self.state, State::Requests(cutter, _) if cutter.is_within_frame())
+    }
+
     /// The peer's first line, once it has come.
     pub fn peer(&self) -> Option<&Greeting> {
         self.peer.as_ref()
