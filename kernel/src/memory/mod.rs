@@ -16,7 +16,7 @@ use crate::boot_info::{BootInfo, KernelImage, MemoryKind};
 use core::ptr::NonNull;
 use frames::{BOOKKEEPING_LEN, FRAME_LEN, FramePool, Links};
 use heap::Heap;
-use map::{Ranges, usable_ranges};
+use map::{Ranges, free_ranges, usable_ranges};
 use mmio::Registers;
 use paging::{ADDRESS_END, Access, NoFrame, PageTables};
 use spin::{Mutex, Once};
@@ -59,7 +59,8 @@ pub enum MemoryError {
 /// # Errors
 /// [`MemoryError::NoMemory`] or [`MemoryError::NoFrame`]: there is not enough memory to run at all.
 pub unsafe fn init(boot_info: &BootInfo) -> Result<(), MemoryError> {
-    let ranges = usable_ranges(&boot_info.memory, boot_info.image.end as u64);
+    let KernelImage { text, end, .. } = boot_info.image;
+    let ranges = free_ranges(&boot_info.memory, LOW_MEMORY_END, (text as u64, end as u64));
     let bookkeeping = Bookkeeping::place(&ranges).ok_or(MemoryError::NoMemory)?;
     // SAFETY: the caller's promise makes the map's usable memory ours, and `place` chose from it, below 4 GiB.
     let (links, marks) = unsafe { bookkeeping.slices() };

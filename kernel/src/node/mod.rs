@@ -3,12 +3,14 @@
 //! | module | what |
 //! |---|---|
 //! | `settings` | granary.ini from 9fat, then the command line |
+//! | `memory` | who may use how much of it |
 //! | `network` | the card, its addresses, and saying what they are |
 //! | `serve` | venti on a port: who is let in, one task for each connection |
 //! | `status` | one line a minute |
 //!
 //! Knows the order: devices → settings → recovery → store → network → tasks. Must not know how any of them works.
 
+mod memory;
 mod network;
 mod serve;
 mod settings;
@@ -29,9 +31,9 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::pin::pin;
 use futures_util::future::{Either, select};
+use memory::Shares;
 use net::tcp::Stack;
 use net::venti::connections::Connections;
-use net::venti::serve::Limits;
 use net::venti::{PORT, StoreBlocks};
 use serve::Service;
 use storage::disk::survey::{NamedDisk, Survey, survey};
@@ -54,20 +56,21 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     tell_findings(&disks, &survey);
     let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
     obey(&settings);
-    let store = open_store(survey.parts, &settings).await;
+    let shares = memory::share_out(heap::status().total, &settings);
+    let store = open_store(survey.parts, shares.store, settings.grow).await;
     let keeper = Rc::new(Keeper::new(survey.nine_fat));
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
     }
-    let stack = network::start(cards.into_iter(), &settings);
-    let service = match (&store, stack) {
-        (Some(store), Some(stack)) => serve(store, &stack, &settings),
+    let stack = network::start(cards.into_iter(), &settings, shares.tcp);
+    let service = match (&store, &stack) {
+        (Some(store), Some(stack)) => serve(store, stack, &settings, &shares),
         _ => None,
     };
     if service.is_none() {
         log::error!("nothing is served; see above. The power button switches the machine off");
     }
-    spawn(status::print(store.clone(), service, settings.status));
+    spawn(status::print(store.clone(), stack, service, settings.status));
     power::power_button().await;
     log::info!("power button: stopping");
     if let Some(store) = store {
@@ -99,7 +102,11 @@ fn obey(settings: &Settings) {
 }
 
 /// Opens the store and says what was found. `None`: there is none, and the console says why.
-async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<Store<Part>>> {
+async fn open_store(
+    parts: StoreParts<Part>,
+    settings: StoreSettings,
+    grows: bool,
+) -> Option<Rc<Store<Part>>> {
     if parts.arenas.is_empty() {
         log::error!(
             "no arenas on any disk: make a disk with `granary image create`, or add the disk that has them"
@@ -107,7 +114,7 @@ async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<S
         return None;
     }
     let began = time::now();
-    match Store::open(parts, store_settings(settings), time::wall()).await {
+    match Store::open(parts, settings, time::wall()).await {
         Ok((store, report)) => {
             let millis = time::now().since(began).as_millis();
             log::info!(
@@ -118,7 +125,7 @@ async fn open_store(parts: StoreParts<Part>, settings: &Settings) -> Option<Rc<S
             for line in report.lines() {
                 log::warn!("store: {line}");
             }
-            if settings.grow {
+            if grows {
                 grow(&store).await;
             }
             let store = Rc::new(store);
@@ -150,30 +157,12 @@ async fn scrub(store: Rc<Store<Part>>, keeper: Rc<Keeper<Part>>, setting: Scrub)
     keeper.run(&store, setting, time::wall, async |pause| sleep_until(time::now().plus(pause)).await).await;
 }
 
-/// Gives the store a share of what memory there is, unless the settings say how much.
-fn store_settings(settings: &Settings) -> StoreSettings {
-    let memory = heap::status().total;
-    let bytes = |set: Option<u64>, otherwise: usize| {
-        set.map_or(otherwise, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).min(memory / 2))
-    };
-    let dirty_bytes_max = bytes(settings.dirty, (memory / 8).min(256 << 20));
-    StoreSettings {
-        lump_cache_bytes: bytes(settings.cache, memory / 4),
-        read_ahead_bytes: (memory / 16).min(64 << 20),
-        dirty_bytes_max,
-        group_bytes: (dirty_bytes_max / 8).min(4 << 20),
-        index_bytes_max: bytes(settings.index, memory / 4),
-        index_flush_bytes: (memory / 16).min(64 << 20),
-        compress: settings.compress,
-        read_only: false,
-    }
-}
-
 /// Opens venti's port, if anybody may use it.
 fn serve(
     store: &Rc<Store<Part>>,
     stack: &Stack,
     settings: &Settings,
+    shares: &Shares,
 ) -> Option<Rc<Service<StoreBlocks<Part, KernelClock>>>> {
     if settings.venti.is_empty() {
         log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
@@ -188,22 +177,22 @@ fn serve(
     };
     let service = Rc::new(Service {
         blocks: StoreBlocks::new(store.clone(), KernelClock),
-        limits: connection_limits(settings),
-        connections: Connections::new(settings.connections as usize),
+        limits: shares.limits,
+        connections: Connections::new(shares.connections),
         allowed: settings.venti.clone(),
         strangers: Cell::new(0),
     });
     spawn(service.clone().accept(listener));
+    if shares.connections < settings.connections as usize {
+        log::info!(
+            "{} connections at once are what memory allows, of {}",
+            shares.connections,
+            settings.connections
+        );
+    }
     let networks: Vec<_> = settings.venti.iter().map(|network| format!("{network}")).collect();
     log::info!("serving venti on port {PORT} to {}", networks.join(", "));
     Some(service)
-}
-
-/// All connections together may hold an eighth of memory in requests.
-fn connection_limits(settings: &Settings) -> Limits {
-    let share = heap::status().total / 8 / (settings.connections as usize).max(1);
-    let bytes = share.clamp(64 << 10, 4 << 20);
-    Limits { bytes, read_buffer: (bytes / 8).clamp(8 << 10, 64 << 10), ..Limits::default() }
 }
 
 /// Makes everything durable and complete, so that any venti can take over the disk.

@@ -6,7 +6,6 @@ use crate::devices::NetworkCard;
 use crate::entropy;
 use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
-use crate::memory::heap;
 use crate::time::{self, KernelClock};
 use core::pin::pin;
 use core::time::Duration;
@@ -20,7 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const REMINDER: Duration = Duration::from_secs(300);
 
 /// Starts the first card. `None`: there is no network, and the console says why.
-pub(super) fn start(mut cards: impl Iterator<Item = NetworkCard>, settings: &Settings) -> Option<Stack> {
+pub(super) fn start(
+    mut cards: impl Iterator<Item = NetworkCard>,
+    settings: &Settings,
+    limits: TcpLimits,
+) -> Option<Stack> {
     let Some(card) = cards.next() else {
         log::error!("no network card found: give the machine a virtio one");
         return None;
@@ -35,7 +38,6 @@ pub(super) fn start(mut cards: impl Iterator<Item = NetworkCard>, settings: &Set
             return None;
         }
     };
-    let limits = TcpLimits::for_memory(heap::status().total as u64);
     match Stack::new(card, net_settings(settings), limits, rng, time::now()) {
         Ok((stack, runner)) => {
             spawn(async move {

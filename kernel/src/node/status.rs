@@ -9,15 +9,23 @@ use crate::memory::heap;
 use crate::time;
 use alloc::rc::Rc;
 use core::time::Duration;
+use net::tcp::Stack;
 use storage::store::Store;
 
 /// Prints for good, every so many seconds.
-pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<Service<B>>>, every: u32) {
+pub(super) async fn print<B>(
+    store: Option<Rc<Store<Part>>>,
+    stack: Option<Stack>,
+    service: Option<Rc<Service<B>>>,
+    every: u32,
+) {
     loop {
         sleep_until(time::now().plus(Duration::from_secs(every.into()))).await;
         let memory = heap::status();
         let heap = memory.small_used + memory.large_used;
         let connections = service.as_ref().map_or(0, |service| service.connections.open());
+        let tcp = stack.as_ref().map(|stack| stack.status(time::now()).tcp).unwrap_or_default();
+        let buffers = tcp.buffer_bytes;
         match &store {
             Some(store) => {
                 let status = store.status();
@@ -27,7 +35,7 @@ pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<
                 let blocks: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
                 log::info!(
                     "status: up={}s connections={connections} blocks={} used={} of={} reads={} writes={} damage={} \
-                     lost={} scrubbed={} heap={} caches={held} free={}",
+                     lost={} scrubbed={} heap={} caches={held} sockets={} buffers={buffers} free={}",
                     time::now().micros / 1_000_000,
                     blocks,
                     used,
@@ -37,7 +45,8 @@ pub(super) async fn print<B>(store: Option<Rc<Store<Part>>>, service: Option<Rc<
                     status.damage_count,
                     status.damaged_blocks,
                     status.scrub_bytes,
-                    heap.saturating_sub(held),
+                    heap.saturating_sub(held).saturating_sub(buffers),
+                    tcp.open + tcp.half_open + tcp.lingering + tcp.listening,
                     memory.free,
                 );
             }
