@@ -6,10 +6,12 @@ use crate::arch::{cpu, port};
 use crate::boot_info::KernelImage;
 use crate::memory::heap;
 use crate::{acpi, console};
+use core::arch::asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
+use x86_64::registers::control::{Cr2, Cr3};
 
 /// Stack words that are looked through.
 const STACK_WORDS_MAX: usize = 2048;
@@ -65,12 +67,43 @@ pub fn panicked(info: &PanicInfo<'_>) -> ! {
     let mut console = console::emergency();
     // The emergency console takes everything, so there is no error to handle.
     let _ = writeln!(console, "\nPANIC {info}");
+    registers(&mut console);
     let here = 0usize;
     backtrace(&mut console, panicked as *const () as u64, (&raw const here).addr() as u64);
     if let Some(memory) = heap::status_if_free() {
         let _ = writeln!(console, "{memory:?}");
     }
     end()
+}
+
+/// Prints what a panic can know of the registers: those that calls preserve, and those that say where the machine is. The
+/// others hold this report's own values.
+#[inline(never)]
+fn registers(console: &mut impl Write) {
+    let mut saved = [0u64; 8];
+    // SAFETY: writes the eight words of `saved` alone; `pushfq` and `pop` leave the stack as it was, and not `nostack` makes
+    // the compiler keep nothing of its own there.
+    unsafe {
+        asm!(
+            "mov [{to}], rbx",
+            "mov [{to} + 8], rbp",
+            "mov [{to} + 16], rsp",
+            "mov [{to} + 24], r12",
+            "mov [{to} + 32], r13",
+            "mov [{to} + 40], r14",
+            "mov [{to} + 48], r15",
+            "pushfq",
+            "pop qword ptr [{to} + 56]",
+            to = in(reg) saved.as_mut_ptr(),
+        );
+    }
+    let [rbx, rbp, rsp, r12, r13, r14, r15, rflags] = saved;
+    let cr2 = Cr2::read_raw();
+    let cr3 = Cr3::read().0.start_address().as_u64();
+    // The emergency console takes everything, so there is no error to handle.
+    let _ = writeln!(console, "rbx {rbx:016x} rbp {rbp:016x} rsp {rsp:016x} r12 {r12:016x}");
+    let _ = writeln!(console, "r13 {r13:016x} r14 {r14:016x} r15 {r15:016x} rflags {rflags:08x}");
+    let _ = writeln!(console, "cr2 {cr2:016x} cr3 {cr3:016x}");
 }
 
 /// Prints what look like return addresses on the stack from `stack_pointer` on: they point behind a call instruction in our
