@@ -112,7 +112,8 @@ pub struct IndexSection {
 
 /// Reads what `survey` found on `disks`.
 pub async fn show(disks: &[NamedDisk<FileDevice>], survey: &Survey<FileDevice>) -> Show {
-    let problems = survey.findings.iter().map(ToString::to_string).collect();
+    let damage = survey.findings.iter().filter(|finding| finding.what.is_damage());
+    let problems = damage.map(ToString::to_string).collect();
     let venti_conf = venti_conf(survey);
     let (arenas, index) = (Vec::new(), Vec::new());
     let mut show = Show { disks: Vec::new(), arenas, index, bloom: None, venti_conf, problems };

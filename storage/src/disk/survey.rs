@@ -2,7 +2,7 @@
 //!
 //! Knows names and contents of parts. Must not know how a store is opened. Reads only.
 
-use super::{Complaint, Contents, DiskPart, Layout, find};
+use super::{Complaint, Contents, DiskPart, Layout, Table, find};
 use crate::device::{BlockDevice, DeviceError};
 use crate::partition::Partition;
 use crate::store::{StorePart, StoreParts};
@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 
 /// The name of the part that holds settings and names.
 pub const NINE_FAT: &str = "9fat";
+
+/// Parts that hold nothing with a magic number, on disks as we make them.
+const PLAIN: [&str; 2] = ["bios", "nvram"];
 
 /// A disk and what messages call it.
 #[derive(Clone, Debug)]
@@ -54,9 +57,22 @@ pub enum FindingKind {
     /// Something about its tables.
     #[error(transparent)]
     Complaint(Complaint),
+    /// A part that is none of ours, or that has lost what it held.
+    #[error("partition {0} holds nothing that is known here: it is neither read nor written")]
+    Unknown(String),
+    /// A disk without a table, and without anything else that is known.
+    #[error("no partitions, and nothing else that is known here: the disk is neither read nor written")]
+    Blank,
     /// A store has one bloom filter.
     #[error("the bloom filter {0} is ignored: there is one already")]
     SecondBloom(String),
+}
+
+impl FindingKind {
+    /// Whether something is wrong with the disk, and not only strange to us.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, FindingKind::Unreadable(_) | FindingKind::Complaint(_))
+    }
 }
 
 /// Looks at all disks. Parts that overlap others are left out, so that neither can be written.
@@ -87,6 +103,10 @@ impl<D: BlockDevice + Clone> Survey<D> {
         for complaint in &layout.complaints {
             self.tell(disk, FindingKind::Complaint(complaint.clone()));
         }
+        if layout.table == Table::None && layout.parts.iter().all(|part| part.contents == Contents::Unknown) {
+            self.tell(disk, FindingKind::Blank);
+            return;
+        }
         for part in layout.parts.iter().filter(|part| !overlaps(layout, &part.name)) {
             self.take_part(disk, part);
         }
@@ -105,6 +125,9 @@ impl<D: BlockDevice + Clone> Survey<D> {
             }
             Contents::Bloom => self.tell(disk, FindingKind::SecondBloom(part.name.clone())),
             Contents::Fat if part.name == NINE_FAT && self.nine_fat.is_none() => self.nine_fat = Some(device),
+            Contents::Unknown if !PLAIN.contains(&part.name.as_str()) => {
+                self.tell(disk, FindingKind::Unknown(part.name.clone()))
+            }
             Contents::Fat | Contents::Parts | Contents::Unknown => {}
         }
     }

@@ -210,7 +210,26 @@ fn a_second_disk_with_the_same_names_adds_its_parts() {
     let survey = block_on(survey(&[disk("disk0"), disk("disk1")]));
     let names: Vec<&str> = survey.parts.arenas.iter().map(|part| part.name.as_str()).collect();
     assert_eq!(names, ["disk0/plan9.1", "disk1/plan9.1"]);
-    assert!(survey.findings.iter().all(|finding| matches!(finding.what, FindingKind::Complaint(_))));
+    let unknown = FindingKind::Unknown("plan9".to_string());
+    assert!(survey.findings.iter().all(|finding| finding.what == unknown));
+}
+
+#[test]
+fn what_is_not_known_is_said_and_left_alone() {
+    let disk =
+        our_disk("part 9fat 2 1000\npart nvram 1000 1001\npart fossil 1001 2000\npart arenas 2000 4000\n");
+    let blank = RamDisk::new(512, 4000);
+    let named = |name: &str, disk| NamedDisk { name: name.to_string(), device: Rc::new(disk) };
+    let survey = block_on(survey(&[named("disk0", disk), named("disk1", blank)]));
+    let told: Vec<String> = survey.findings.iter().map(ToString::to_string).collect();
+    let unknown = |name| {
+        std::format!(
+            "disk0: partition {name} holds nothing that is known here: it is neither read nor written"
+        )
+    };
+    let blank =
+        "disk1: no partitions, and nothing else that is known here: the disk is neither read nor written";
+    assert_eq!(told, [unknown("9fat"), unknown("fossil"), unknown("arenas"), blank.to_string()]);
 }
 
 proptest! {
