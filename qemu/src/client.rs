@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Type number of a data block on the wire.
 pub const DATA: u8 = 13;
@@ -24,12 +24,28 @@ pub mod message {
     pub const SYNC: u8 = 16;
 }
 
+/// Body of the hello that belongs to the greeting sent here.
+pub const HELLO: &[u8] = b"\x00\x0204\x00\x09anonymous\x00\x00\x00";
+
 /// Longer than any reply a sane server sends.
 const REPLY_BYTES_MAX: usize = 60 * 1024;
 
+/// What a client speaks through.
+pub trait Connection: Read + Write {
+    /// Changes how long anything may take.
+    fn set_limit(&mut self, limit: Duration) -> std::io::Result<()>;
+}
+
+impl Connection for TcpStream {
+    fn set_limit(&mut self, limit: Duration) -> std::io::Result<()> {
+        self.set_read_timeout(Some(limit))?;
+        self.set_write_timeout(Some(limit))
+    }
+}
+
 /// A connection that has said hello.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Connection>,
 }
 
 /// A reply: its type, its tag, the rest.
@@ -45,17 +61,21 @@ pub struct Reply {
 impl Client {
     /// Connects to a port on loopback and says hello; fails after `limit`.
     pub fn connect(port: u16, limit: Duration) -> Result<Client> {
-        let mut client = Client { stream: connect_raw(port, limit)? };
+        Client::over(connect_raw(port, limit)?)
+    }
+
+    /// Says hello on a connection.
+    pub fn over(stream: impl Connection + 'static) -> Result<Client> {
+        let mut client = Client { stream: Box::new(stream) };
         client.greet()?;
-        let hello = b"\x00\x0204\x00\x09anonymous\x00\x00\x00";
-        client.send(message::HELLO, 0, hello)?;
+        client.send(message::HELLO, 0, HELLO)?;
         let reply = client.receive()?;
         ensure!(reply.kind == message::HELLO + 1, "the hello was answered with message {}", reply.kind);
         Ok(client)
     }
 
-    /// Tries to connect until `deadline`: what a boot is waited for with.
-    pub fn connect_until(port: u16, deadline: Instant) -> Result<Client> {
+    /// Tries to connect until `over`: what a boot is waited for with.
+    pub fn connect_until(port: u16, mut over: impl FnMut() -> bool) -> Result<Client> {
         loop {
             // QEMU accepts before the guest does, so a connection that stays silent proves nothing.
             match Client::connect(port, Duration::from_millis(200)) {
@@ -63,7 +83,7 @@ impl Client {
                     client.set_limit(Duration::from_secs(30))?;
                     return Ok(client);
                 }
-                Err(error) if Instant::now() > deadline => {
+                Err(error) if over() => {
                     return Err(error.context("no venti answered in time"));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
@@ -73,8 +93,7 @@ impl Client {
 
     /// Changes how long a reply may take.
     pub fn set_limit(&mut self, limit: Duration) -> Result<()> {
-        self.stream.set_read_timeout(Some(limit))?;
-        Ok(self.stream.set_write_timeout(Some(limit))?)
+        Ok(self.stream.set_limit(limit)?)
     }
 
     /// Stores a block; gives its score.
@@ -99,11 +118,7 @@ impl Client {
 
     /// Sends one message.
     pub fn send(&mut self, kind: u8, tag: u8, body: &[u8]) -> Result<()> {
-        let length = u32::try_from(body.len() + 2)?;
-        let mut frame = length.to_be_bytes().to_vec();
-        frame.extend([kind, tag]);
-        frame.extend(body);
-        Ok(self.stream.write_all(&frame)?)
+        Ok(self.stream.write_all(&frame(kind, tag, body)?)?)
     }
 
     /// Sends bytes as they are.
@@ -134,16 +149,27 @@ impl Client {
 
     fn greet(&mut self) -> Result<()> {
         self.stream.write_all(b"venti-04:02-granary-test\n")?;
-        let mut line = Vec::new();
-        let mut byte = [0];
-        while byte != *b"\n" {
-            self.stream.read_exact(&mut byte).context("no greeting")?;
-            ensure!(line.len() < 1024, "an endless greeting");
-            line.push(byte[0]);
-        }
-        ensure!(line.starts_with(b"venti-04:02-"), "greeting {:?}", String::from_utf8_lossy(&line));
-        Ok(())
+        read_greeting(&mut self.stream)
     }
+}
+
+/// Takes the server's first line.
+pub fn read_greeting(stream: &mut impl Read) -> Result<()> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        stream.read_exact(&mut byte).context("no greeting")?;
+        ensure!(line.len() < 1024, "an endless greeting");
+        line.push(byte[0]);
+    }
+    ensure!(line.starts_with(b"venti-04:02-"), "greeting {:?}", String::from_utf8_lossy(&line));
+    Ok(())
+}
+
+/// A message with its length.
+pub fn frame(kind: u8, tag: u8, body: &[u8]) -> Result<Vec<u8>> {
+    let length = u32::try_from(body.len() + 2)?;
+    Ok([&length.to_be_bytes()[..], &[kind, tag], body].concat())
 }
 
 /// A bare connection to a port on loopback, with deadlines.

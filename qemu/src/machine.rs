@@ -3,7 +3,9 @@
 use crate::accelerator::Accelerator;
 use crate::qmp;
 use crate::serial::Serial;
+use crate::wire::WirePorts;
 use anyhow::{Context, Result, bail};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -68,12 +70,41 @@ pub struct Spec {
     pub forwards: Vec<Forward>,
     /// Kernel command line; only [`Firmware::Direct`] can pass one.
     pub command_line: String,
+    /// Whether QEMU is kept from what the terminal sends to all programs in front of it, such as Ctrl-C. Whoever sets this
+    /// has to end QEMU when it is interrupted itself.
+    pub shielded: bool,
+    /// Whether the guest can end QEMU with a status (isa-debug-exit).
+    pub debug_exit: bool,
     /// QEMU machine type.
     pub machine: String,
-    /// A network on which nobody answers, instead of QEMU's own.
-    pub silent_network: bool,
-    /// Whether the guest finds any source of randomness.
-    pub randomness: bool,
+    /// What the network card hangs on.
+    pub network: Network,
+    /// Where the guest finds randomness.
+    pub randomness: Randomness,
+}
+
+/// What the network card hangs on.
+#[derive(Clone, Copy, Debug)]
+pub enum Network {
+    /// QEMU's own network: DHCP, a router, forwarded ports.
+    Own,
+    /// Nobody is there.
+    Silent,
+    /// A cable to this process.
+    Cable(WirePorts),
+}
+
+/// Where the guest finds randomness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Randomness {
+    /// From the processor and from a device.
+    Both,
+    /// From RDRAND and RDSEED alone.
+    Processor,
+    /// From a virtio-rng alone.
+    Device,
+    /// Nowhere.
+    None,
 }
 
 impl Spec {
@@ -87,9 +118,11 @@ impl Spec {
             firmware: Firmware::Direct,
             forwards: Vec::new(),
             command_line: String::new(),
+            shielded: false,
+            debug_exit: false,
             machine: "q35".into(),
-            silent_network: false,
-            randomness: true,
+            network: Network::Own,
+            randomness: Randomness::Both,
         }
     }
 
@@ -97,8 +130,11 @@ impl Spec {
     pub fn arguments(&self, accelerator: Accelerator) -> Result<Vec<String>> {
         let mut args: Vec<String> = Vec::new();
         let mut add = |words: &[&str]| args.extend(words.iter().map(|word| (*word).to_owned()));
-        let cpu = if self.randomness { accelerator.cpu() } else { "max,rdrand=off,rdseed=off" };
-        add(&["-machine", &self.machine, "-accel", accelerator.argument(), "-cpu", cpu]);
+        let mut cpu = accelerator.cpu().to_owned();
+        if matches!(self.randomness, Randomness::Device | Randomness::None) {
+            cpu += ",rdrand=off,rdseed=off";
+        }
+        add(&["-machine", &self.machine, "-accel", accelerator.argument(), "-cpu", &cpu]);
         add(&["-m", &self.memory, "-smp", &self.processors.to_string()]);
         add(&["-display", "none", "-no-reboot", "-monitor", "none"]);
         match self.firmware {
@@ -123,15 +159,28 @@ impl Spec {
             let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}{boot}");
             add(&["-drive", &drive, "-device", &device]);
         }
-        let mut net = if self.silent_network { "hubport,hubid=0,id=net0" } else { "user,id=net0" }.to_owned();
-        for forward in &self.forwards {
-            net += &format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host, forward.guest);
-        }
-        add(&["-netdev", &net, "-device", "virtio-net-pci,netdev=net0"]);
-        if self.randomness {
+        add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
+        if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
+        if self.debug_exit {
+            add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        }
         Ok(args)
+    }
+
+    fn netdev(&self) -> String {
+        match self.network {
+            Network::Own => {
+                let forward =
+                    |forward: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host, forward.guest);
+                "user,id=net0".to_owned() + &self.forwards.iter().map(forward).collect::<String>()
+            }
+            Network::Silent => "hubport,hubid=0,id=net0".into(),
+            Network::Cable(WirePorts { here, there }) => {
+                format!("socket,id=net0,udp=127.0.0.1:{here},localaddr=127.0.0.1:{there}")
+            }
+        }
     }
 
     /// Starts the machine.
@@ -144,6 +193,9 @@ impl Spec {
             .args(["-serial", "stdio", "-qmp"])
             .arg(format!("unix:{},server=on,wait=off", path_text(&qmp_path)?));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if self.shielded {
+            command.process_group(0);
+        }
         let started = Instant::now();
         let mut child = command.spawn().with_context(|| format!("cannot start {QEMU}"))?;
         let serial = Serial::capture(child.stdout.take(), child.stderr.take());

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: its life and console | venti |
 //! | [`client`] | venti's wire protocol, written a second time | the node's code |
+//! | [`wire`], [`neighbour`] | a cable to the machine, and an honest host on it | venti |
 //! | [`tree`] | directory trees and how they differ | archives |
 //! | [`programs`] | the files of one build; calling `granary` | QEMU |
 //! | [`run`] | the main job | scenarios |
@@ -14,6 +15,7 @@
 mod accelerator;
 mod client;
 mod machine;
+mod neighbour;
 mod ports;
 mod programs;
 mod qmp;
@@ -22,6 +24,7 @@ mod run;
 mod scenarios;
 mod serial;
 mod tree;
+mod wire;
 
 use clap::Parser;
 use programs::Programs;

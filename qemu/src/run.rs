@@ -80,7 +80,11 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     refuse_what_is_not_there(args)?;
     let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
     let venti_port = ports::choose(args.venti_port)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
     let spec = Spec {
+        shielded: true,
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
@@ -94,7 +98,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     }
     prepare_disk(args, programs, &disk)?;
     println!("granary: starting {} ({})", machine::QEMU, accelerator.argument());
-    let node = Node { spec, accelerator, venti_port, programs };
+    let node = Node { spec, accelerator, venti_port, programs, interrupted };
     if args.once { node.main_job() } else { node.serve() }
 }
 
@@ -102,6 +106,10 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
 fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
     ensure!(args.bus == Bus::Virtio, "this version drives disks on virtio only: leave --bus at virtio");
     ensure!(args.nic == Nic::Virtio, "this version drives virtio network cards only: leave --nic at virtio");
+    ensure!(
+        args.firmware != Firmware::Uefi,
+        "this version has no UEFI loader: use --firmware direct or --firmware bios"
+    );
     ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
     for (option, port) in [
         ("--tls-port", args.tls_port),
@@ -155,17 +163,26 @@ struct Node<'a> {
     accelerator: Accelerator,
     venti_port: u16,
     programs: &'a Programs,
+    /// The programs that are called end by themselves then, as does every wait here.
+    interrupted: Arc<AtomicBool>,
 }
 
 impl Node<'_> {
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     fn host(&self) -> String {
         format!("tcp!127.0.0.1!{}", self.venti_port)
     }
 
     fn boot(&self) -> Result<Machine> {
         let mut machine = self.spec.start(self.accelerator)?;
-        let greeted = Client::connect_until(self.venti_port, Instant::now() + BOOT_LIMIT);
+        let over =
+            || self.is_interrupted() || !machine.is_running() || machine.started.elapsed() > BOOT_LIMIT;
+        let greeted = Client::connect_until(self.venti_port, over);
         if let Err(error) = greeted {
+            ensure!(!self.is_interrupted(), "interrupted; the node was killed, which its disk survives");
             let state = if machine.is_running() { "runs" } else { "has ended" };
             return Err(error.context(format!("QEMU {state}; its console:\n{}", machine.console())));
         }
@@ -201,16 +218,13 @@ impl Node<'_> {
     }
 
     fn serve(&self) -> Result<()> {
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let flag = interrupted.clone();
-        ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
         let mut machine = self.boot()?;
         self.check()?;
         println!("{}", machine.console().trim_end());
         machine.echo_console();
         println!("granary: venti at {} (export venti={})", self.host(), self.host());
         println!("granary: ready");
-        while !interrupted.load(Ordering::Relaxed) {
+        while !self.is_interrupted() {
             ensure!(machine.is_running(), "QEMU has ended:\n{}", machine.console());
             std::thread::sleep(Duration::from_millis(100));
         }

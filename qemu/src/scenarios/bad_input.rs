@@ -1,12 +1,17 @@
 //! What is wrong with a machine is said plainly on its console, and nothing is lost.
 
 use super::Bench;
-use crate::machine::Spec;
-use anyhow::{Result, ensure};
+use crate::machine::{Network, Randomness, Spec};
+use anyhow::{Context, Result, ensure};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long the node may take to say what is wrong.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where everything but the index and the arenas lies, on an image as we make it.
+const TABLES_AND_FAT_LEN: u64 = 104 << 20;
 
 /// A machine without any disk.
 pub fn no_disk(bench: &Bench) -> Result<()> {
@@ -16,13 +21,50 @@ pub fn no_disk(bench: &Bench) -> Result<()> {
     machine.wait_for_console("no disk", LIMIT)
 }
 
-/// A line in granary.ini that is wrong; the node says which, and serves as far as that is safe.
+/// Changes bytes of an image's tables or of its 9fat, which must hold `before` once; `after` is as long.
+fn alter(disk: &Path, before: &[u8], after: &[u8]) -> Result<()> {
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(disk)?;
+    let mut bytes = Vec::new();
+    (&file).take(TABLES_AND_FAT_LEN).read_to_end(&mut bytes)?;
+    let first = *before.first().context("nothing to be changed")?;
+    let starts = bytes.iter().enumerate().filter(|(_, byte)| **byte == first).map(|(place, _)| place);
+    let places: Vec<usize> = starts.filter(|place| bytes[*place..].starts_with(before)).collect();
+    ensure!(places.len() == 1 && before.len() == after.len(), "the image holds it {} times", places.len());
+    file.seek(SeekFrom::Start(u64::try_from(places[0])?))?;
+    Ok(file.write_all(after)?)
+}
+
+/// A line in granary.ini that is wrong, and a word on the command line: the node says which, and serves all the same.
 pub fn wrong_setting(bench: &Bench) -> Result<()> {
-    let disk = bench.image("1G", &[])?;
+    let disk = bench.image("1G", &["sysname=unlucky"])?;
+    alter(&disk, b"sysname=unlucky", b"sysnome=unlucky")?;
     let mut node = bench.node(&disk)?;
     node.spec.command_line = "cache=plenty".into();
-    let mut machine = node.start()?;
-    machine.wait_for_console("cache=plenty", LIMIT)
+    let mut machine = node.boot()?;
+    machine.wait_for_console("granary.ini:3: there is no setting \"sysnome\"", LIMIT)?;
+    machine.wait_for_console("command line:1: cache=plenty", LIMIT)?;
+    node.client()?.sync()?;
+    node.stop(machine)
+}
+
+/// A partition that holds nothing known, and a disk without any: both are said, left alone, and harm nobody.
+pub fn unknown_partition(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    alter(&disk, b"part nvram ", b"part fossi ")?;
+    let blank = bench.path("blank");
+    std::fs::File::create(&blank)?.set_len(64 << 20)?;
+    let mut node = bench.node(&disk)?;
+    node.spec.disks.insert(0, blank.clone());
+    let mut machine = node.boot()?;
+    machine.wait_for_console("disk0: no partitions", LIMIT)?;
+    machine.wait_for_console("disk1: partition fossi holds nothing that is known here", LIMIT)?;
+    let score = node.client()?.write(b"on the second of two disks")?;
+    node.client()?.sync()?;
+    node.stop(machine)?;
+    ensure!(std::fs::read(&blank)?.iter().all(|byte| *byte == 0), "the blank disk was written to");
+    let machine = node.boot()?;
+    ensure!(node.client()?.read(&score)? == b"on the second of two disks", "the block came back otherwise");
+    node.stop(machine)
 }
 
 /// A disk that lost its second half since it was formatted.
@@ -43,7 +85,7 @@ pub fn no_dhcp(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
     node.spec.forwards.clear();
-    node.spec.silent_network = true;
+    node.spec.network = Network::Silent;
     let mut machine = node.start()?;
     machine.wait_for_console("no DHCP answer", LIMIT)
 }
@@ -52,7 +94,7 @@ pub fn no_dhcp(bench: &Bench) -> Result<()> {
 pub fn no_randomness(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
-    node.spec.randomness = false;
+    node.spec.randomness = Randomness::None;
     let mut machine = node.start()?;
     machine.wait_for_console("no randomness", LIMIT)
 }

@@ -1,7 +1,7 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
 use super::{Bench, Node};
-use crate::machine::Firmware;
+use crate::machine::{Firmware, Randomness};
 use crate::tree;
 use anyhow::Result;
 
@@ -29,20 +29,22 @@ pub fn bios_of_a_small_pc(bench: &Bench) -> Result<()> {
     main_job(bench, node)
 }
 
-/// The older machine type, and processors that nobody uses yet.
+/// The older machine type, processors that nobody uses yet, and no randomness but the processor's.
 pub fn pc_with_four_processors(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
     node.spec.machine = "pc".into();
     node.spec.processors = 4;
+    node.spec.randomness = Randomness::Processor;
     main_job(bench, node)
 }
 
-/// As little memory as is promised to be enough for a small disk.
+/// As little memory as is promised to be enough for a small disk, and no randomness but the host's.
 pub fn little_memory(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
     node.spec.memory = "64M".into();
+    node.spec.randomness = Randomness::Device;
     main_job(bench, node)
 }
 

@@ -3,9 +3,14 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod endings;
+mod flood;
 mod hostile;
 mod idle;
+mod memory;
+mod network;
 mod power_cuts;
+mod run_command;
 
 use crate::accelerator::Accelerator;
 use crate::client::Client;
@@ -61,10 +66,18 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
+    ("interrupt-ends-run-cleanly", run_command::interrupted),
+    ("run-refuses-what-it-has-not", run_command::refused),
     ("hostile-frames", hostile::frames),
-    ("hostile-slow-readers", hostile::slow_readers),
+    ("hostile-slow-peers", hostile::slow_peers),
+    ("hostile-ten-thousand-connections", flood::ten_thousand_connections),
+    ("static-addresses-and-ipv6", network::both_families),
+    ("self-tests-of-the-machine", endings::self_tests),
+    ("panic-is-reported-and-reboots", endings::panic_reboots),
+    ("fault-is-reported-and-halts", endings::fault_halts),
     ("no-disk-is-said", bad_input::no_disk),
     ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
+    ("unknown-partition-is-said", bad_input::unknown_partition),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),
@@ -145,8 +158,8 @@ impl Node<'_> {
 
     /// Starts the machine and waits until venti answers.
     fn boot(&self) -> Result<Machine> {
-        let machine = self.start()?;
-        Client::connect_until(self.port, Instant::now() + BOOT_LIMIT)
+        let mut machine = self.start()?;
+        Client::connect_until(self.port, || !machine.is_running() || machine.started.elapsed() > BOOT_LIMIT)
             .map_err(|error| error.context(format!("console:\n{}", machine.console())))?;
         Ok(machine)
     }

@@ -1,0 +1,61 @@
+//! What only a machine can show of itself: its own tests, and how it ends when something is badly wrong.
+
+use super::Bench;
+use crate::machine::{Machine, Spec};
+use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+/// By then a machine without disks has done what it was asked.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What QEMU ends with when the kernel's own tests were all good.
+const ALL_GOOD: i32 = 33;
+
+fn machine(bench: &Bench, command_line: &str, debug_exit: bool) -> Result<Machine> {
+    let mut spec = Spec::new(&bench.programs.kernel, &bench.path("none"));
+    spec.disks.clear();
+    spec.command_line = command_line.into();
+    spec.debug_exit = debug_exit;
+    spec.memory = "128M".into();
+    spec.start(bench.accelerator)
+}
+
+/// Interrupts, heap, timers, vector registers and the rest, tested by the kernel itself.
+pub fn self_tests(bench: &Bench) -> Result<()> {
+    let mut machine = machine(bench, "selftest debug-exit", true)?;
+    let status = machine.wait_for_status(LIMIT)?;
+    ensure!(status == Some(ALL_GOOD), "status {status:?}; console:\n{}", machine.console());
+    Ok(())
+}
+
+/// A panic says why and where, with registers and a backtrace; by default the machine then starts again.
+pub fn panic_reboots(bench: &Bench) -> Result<()> {
+    let mut machine = machine(bench, "selftest=panic", false)?;
+    // QEMU is told to end where the machine would start again.
+    machine.wait_for_end(LIMIT)?;
+    report_is_whole(
+        &machine.console(),
+        &["PANIC", "asked for by the command line", "selftest.rs", "rsp ", "rflags "],
+    )
+}
+
+/// A fault says what and where, with all registers and a backtrace; as set here, the machine then stands still.
+pub fn fault_halts(bench: &Bench) -> Result<()> {
+    let mut machine = machine(bench, "selftest=fault panic=halt", false)?;
+    machine.wait_for_console("backtrace", LIMIT)?;
+    let report =
+        ["EXCEPTION 14 (page fault)", "error code 0x0", "cr2 0000000000000010", "rax ", "r15 ", "rflags "];
+    std::thread::sleep(Duration::from_secs(1));
+    report_is_whole(&machine.console(), &report)?;
+    ensure!(machine.is_running(), "the machine was to stand still");
+    Ok(())
+}
+
+fn report_is_whole(console: &str, parts: &[&str]) -> Result<()> {
+    for part in parts {
+        ensure!(console.contains(part), "no {part:?} in the report:\n{console}");
+    }
+    let frames = console.split("backtrace").nth(1).context("no backtrace")?;
+    let addresses = frames.lines().filter(|line| line.starts_with("  0x")).count();
+    ensure!(addresses >= 3, "a backtrace of {addresses} addresses:\n{console}");
+    Ok(())
+}
