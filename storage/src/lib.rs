@@ -18,6 +18,7 @@
 //! | [`salvage`] | what can be written again from what is whole, and in which order | who decides that it is written |
 //! | [`store`] | blocks in, blocks out, what a sync promises; joins arenas, index and caches | the wire, peers, time's source |
 //! | [`scrub`] | when and how fast a store is verified again, and what came of it | how it is verified |
+//! | [`trial`] | one simulated life of a store by seed, and what must hold of it | how the store does it |
 //! | [`make`] | how empty stores are made | randomness, what was there before |
 //! | [`transfer`] | one arena taken out of its disk, as bytes or clump by clump | where it goes |
 //! | [`whack`] | venti's compression, both directions | clump headers |
@@ -59,6 +60,7 @@ pub mod settings;
 pub mod simulation;
 pub mod store;
 pub mod transfer;
+pub mod trial;
 pub mod whack;
 
 /// Seconds since 1970, as venti writes them (u32, good until 2106).

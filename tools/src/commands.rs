@@ -11,6 +11,7 @@ pub mod rdarena;
 pub mod read;
 pub mod score;
 pub mod serve;
+pub mod simulate;
 pub mod sync;
 pub mod unvac;
 pub mod vac;
@@ -30,6 +31,8 @@ pub enum Command {
     Copy(copy::Args),
     /// Serve a disk or image on this host.
     Serve(serve::Args),
+    /// Put the storage engine through trials on simulated disks that fail in every way.
+    Simulate(simulate::Args),
     /// Ask a venti server whether it is there.
     Ping(ping::Args),
     /// Read one block from a venti server.
@@ -62,6 +65,7 @@ impl Command {
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),
             Command::Serve(args) => serve::run(args),
+            Command::Simulate(args) => simulate::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),
             Command::Rdarena(args) => rdarena::run(&args),

@@ -7,6 +7,7 @@
 //! | [`image`] | bootable disk images: where things lie, and making them | command lines |
 //! | [`boot_files`] | what an image starts with, from the files of a build | where it goes |
 //! | [`disk_show`] | what is on disks: headers, maps, tails | how it is printed |
+//! | [`simulate`] | many trials of the storage engine, and their sum | what a trial does |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
 //! | [`host`] | sockets, time and files of this host, for our libraries | verbs |
 //! | [`progress`] | bars and notes on standard error, hidden where nobody looks | what is being done |
@@ -31,6 +32,7 @@ pub mod host;
 pub mod image;
 pub mod outcome;
 pub mod progress;
+pub mod simulate;
 
 /// Granary: a venti storage node, and the tools around it.
 #[derive(Debug, Parser)]

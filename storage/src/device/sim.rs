@@ -9,9 +9,10 @@ use super::image::Image;
 use super::{BlockDevice, DeviceError};
 use crate::simulation::{SeededRng, yield_now};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use bytes::Bytes;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 /// Kinds of request, for choosing which one a fault hits and for counting them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,19 +68,29 @@ struct State {
     /// The write that each durable sector comes from: earlier ones cannot come back.
     settled: BTreeMap<u64, u64>,
     counts: Counts,
-    faults: Vec<(Request, u64, Fault)>,
+    faults: Vec<Planned>,
+    faults_met: u64,
     unreadable: BTreeSet<u64>,
     operations: u64,
     cut_at: Option<u64>,
-    powered: bool,
     lying: bool,
     next_id: u64,
+}
+
+/// A fault that waits for its request.
+struct Planned {
+    /// `None`: any kind of request.
+    request: Option<Request>,
+    /// Requests still to come, the one that is hit included.
+    countdown: u64,
+    fault: Fault,
 }
 
 /// The simulated disk. Share it as `Rc<SimDisk>`.
 pub struct SimDisk {
     state: RefCell<State>,
     rng: SeededRng,
+    power: Rc<Cell<bool>>,
     /// Requests answer at once instead of after a random number of turns of other tasks.
     prompt: bool,
 }
@@ -100,14 +111,21 @@ impl SimDisk {
             settled: BTreeMap::new(),
             counts: Counts::default(),
             faults: Vec::new(),
+            faults_met: 0,
             unreadable: BTreeSet::new(),
             operations: 0,
             cut_at: None,
-            powered: true,
             lying: false,
             next_id: 0,
         };
-        SimDisk { state: RefCell::new(state), rng: SeededRng::new(seed), prompt: false }
+        let power = Rc::new(Cell::new(true));
+        SimDisk { state: RefCell::new(state), rng: SeededRng::new(seed), power, prompt: false }
+    }
+
+    /// Puts the disk into the machine that `other` is in: they lose power together.
+    pub fn beside(mut self, other: &SimDisk) -> SimDisk {
+        self.power = other.power.clone();
+        self
     }
 
     /// Makes requests answer within the turn of the task that asks.
@@ -125,17 +143,40 @@ impl SimDisk {
 
     /// Whether the power is still on.
     pub fn is_powered(&self) -> bool {
-        self.state.borrow().powered
+        self.power.get()
     }
 
     /// Lets `fault` hit the `nth` (from 1) request of this kind from now on.
     pub fn inject(&self, request: Request, nth: u64, fault: Fault) {
-        self.state.borrow_mut().faults.push((request, nth.max(1), fault));
+        let planned = Planned { request: Some(request), countdown: nth.max(1), fault };
+        self.state.borrow_mut().faults.push(planned);
+    }
+
+    /// Lets `fault` hit the `nth` (from 1) request from now on, of whatever kind it is.
+    pub fn inject_any(&self, nth: u64, fault: Fault) {
+        self.state.borrow_mut().faults.push(Planned { request: None, countdown: nth.max(1), fault });
+    }
+
+    /// Faults that have hit a request so far; a lying flush counts each time.
+    pub fn faults_met(&self) -> u64 {
+        self.state.borrow().faults_met
+    }
+
+    /// From now on the disk is sound; what happened before stays as it is.
+    pub fn heal(&self) {
+        let mut state = self.state.borrow_mut();
+        state.faults.clear();
+        state.lying = false;
     }
 
     /// From now on every flush answers success and does nothing.
     pub fn lie_about_flushes(&self) {
         self.state.borrow_mut().lying = true;
+    }
+
+    /// Whoever asked is gone, and the requests that were under way have ended.
+    pub fn abandon(&self) {
+        self.state.borrow_mut().unflushed.iter_mut().for_each(|write| write.answered = true);
     }
 
     /// Changes bytes behind everyone's back, as rot does: reads see it, and it is durable.
@@ -179,8 +220,8 @@ impl SimDisk {
     /// Cuts the power now: each sector of each unflushed write is kept or not, as `seed` decides. Returns what is on
     /// the disk when the power comes back. Many seeds give many outcomes of one cut.
     pub fn power_cut(&self, seed: u64) -> Image {
-        let mut state = self.state.borrow_mut();
-        state.powered = false;
+        self.power.set(false);
+        let state = self.state.borrow();
         let rng = SeededRng::new(seed);
         let mut image = state.durable.clone();
         let size = image.sector_size() as usize;
@@ -235,27 +276,29 @@ impl SimDisk {
             Request::Write => state.counts.writes += 1,
             Request::Flush => state.counts.flushes += 1,
         }
-        if !state.powered {
+        if !self.power.get() {
             return Err(DeviceError::Gone);
         }
         let mut hit = None;
-        state.faults.retain_mut(|(kind, countdown, fault)| {
-            if *kind == request {
-                *countdown -= 1;
-                if *countdown == 0 {
-                    hit = Some(*fault);
+        state.faults.retain_mut(|planned| {
+            if planned.request.is_none_or(|kind| kind == request) {
+                planned.countdown -= 1;
+                if planned.countdown == 0 {
+                    hit = Some(planned.fault);
                 }
             }
-            *countdown > 0
+            planned.countdown > 0
         });
+        let lie = request == Request::Flush && state.lying;
+        state.faults_met += u64::from(hit.is_some() || lie);
         Ok(hit)
     }
 
     /// Whether the power goes with the request that has just begun.
     fn cut_now(&self) -> bool {
-        let mut state = self.state.borrow_mut();
+        let state = self.state.borrow();
         let cut = state.cut_at.is_some_and(|at| state.operations > at);
-        state.powered &= !cut;
+        self.power.set(self.power.get() && !cut);
         cut
     }
 
@@ -410,91 +453,4 @@ impl BlockDevice for SimDisk {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulation::block_on;
-    use alloc::vec;
-
-    fn disk(seed: u64) -> SimDisk {
-        SimDisk::new(Image::new(512, 64), seed)
-    }
-
-    fn sectors(value: u8, count: usize) -> Bytes {
-        Bytes::from(vec![value; 512 * count])
-    }
-
-    #[test]
-    fn what_was_flushed_survives_every_power_cut() {
-        block_on(async {
-            let disk = disk(1);
-            disk.write(3, sectors(1, 4)).await.unwrap();
-            disk.flush().await.unwrap();
-            for seed in 0..50 {
-                assert_eq!(disk.power_cut(seed).get(3 * 512, 4 * 512), sectors(1, 4));
-            }
-        });
-    }
-
-    #[test]
-    fn what_was_not_flushed_is_kept_dropped_and_torn() {
-        block_on(async {
-            let disk = disk(2);
-            disk.write(3, sectors(1, 4)).await.unwrap();
-            assert_eq!(disk.read(3, 4).await.unwrap(), sectors(1, 4));
-            let images: Vec<Bytes> =
-                (0..100).map(|seed| disk.power_cut(seed).get(3 * 512, 4 * 512)).collect();
-            assert!(images.contains(&sectors(1, 4)) && images.contains(&sectors(0, 4)));
-            assert!(images.iter().any(|image| image.contains(&0) && image.contains(&1)));
-            for image in images {
-                assert!(image.chunks(512).all(|sector| sector.iter().all(|byte| *byte == sector[0])));
-            }
-        });
-    }
-
-    #[test]
-    fn a_flush_that_fails_or_lies_leaves_nothing_certain() {
-        block_on(async {
-            for fault in [Fault::Fail, Fault::Ignore] {
-                let lost = (0..40).any(|seed| {
-                    block_on(async {
-                        let disk = disk(seed);
-                        disk.inject(Request::Flush, 1, fault);
-                        disk.write(3, sectors(1, 1)).await.unwrap();
-                        assert_eq!(disk.flush().await.is_err(), fault == Fault::Fail);
-                        disk.durable().get(3 * 512, 1)[0] == 0
-                    })
-                });
-                assert!(lost, "{fault:?}");
-            }
-        });
-    }
-
-    #[test]
-    fn the_chosen_request_fails_and_no_other() {
-        block_on(async {
-            let disk = disk(3);
-            disk.inject(Request::Write, 2, Fault::Fail);
-            assert!(disk.write(0, sectors(1, 2)).await.is_ok());
-            assert!(disk.write(2, sectors(1, 2)).await.is_err());
-            assert!(disk.write(4, sectors(1, 2)).await.is_ok());
-            disk.spoil_sector(1);
-            assert!(disk.read(0, 2).await.is_err());
-            disk.write(1, sectors(5, 1)).await.unwrap();
-            assert!(disk.read(0, 2).await.is_ok());
-        });
-    }
-
-    #[test]
-    fn nothing_answers_after_the_power_is_gone() {
-        block_on(async {
-            let disk = disk(4);
-            disk.cut_power_after(2);
-            assert!(disk.write(0, sectors(1, 1)).await.is_ok());
-            assert!(disk.flush().await.is_ok());
-            assert_eq!(disk.write(1, sectors(2, 1)).await, Err(DeviceError::Gone));
-            assert_eq!(disk.flush().await, Err(DeviceError::Gone));
-            assert!((0..50).any(|seed| disk.power_cut(seed).get(512, 1)[0] == 2));
-            assert!((0..50).any(|seed| disk.power_cut(seed).get(512, 1)[0] == 0));
-        });
-    }
-}
+mod tests;

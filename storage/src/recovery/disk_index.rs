@@ -40,13 +40,18 @@ pub(super) async fn read<D: BlockDevice>(
     let spread = BucketSpread::new(config.sections.stop());
     let spread = spread.map_err(|reason| OpenError::partition(name, reason))?;
     let bloom = match bloom {
-        Some(part) => match read_bloom(part).await {
-            Ok(bloom) => Some(bloom),
-            Err(fault) => {
-                report.bloom_fault = Some(fault);
-                None
+        Some(part) => {
+            let name = part.name.clone();
+            match read_bloom(part).await {
+                Ok(bloom) => Some(bloom),
+                // Left out, it would lack what is indexed from now on, and another venti would believe it.
+                Err(fault @ PartitionFault::Device(_)) => return Err(OpenError::partition(&name, fault)),
+                Err(fault) => {
+                    report.bloom_fault = Some(fault);
+                    None
+                }
             }
-        },
+        }
         None => None,
     };
     Ok(Some(DiskIndex::new(sections, spread, config, texts_differ, bloom)))

@@ -65,7 +65,11 @@ async fn rebuild_directory<D: BlockDevice>(
     if !complete || arena.durable.sealed {
         return Ok(());
     }
-    let mut appender = read_appender(device, &arena.geometry, gap.to.used, gap.from.clumps).await?;
+    let mut appender = match read_appender(device, &arena.geometry, gap.to.used, gap.from.clumps).await {
+        Ok(appender) => appender,
+        Err(DeviceError::Read { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
     appender.records = clumps.iter().map(|(_, record)| record.encode()).collect();
     arena.appender = Some(appender);
     arena.tail_dirty = true;

@@ -3,7 +3,7 @@
 use super::plausible;
 use super::report::OpenReport;
 use crate::arena::Arena;
-use crate::device::{BlockDevice, read_bytes, size_bytes};
+use crate::device::{BlockDevice, DeviceError, read_bytes, size_bytes};
 use crate::format::arena_head::ArenaHead;
 use crate::format::arena_partition::ArenaPartitionHeader;
 use crate::format::arena_tail::{ArenaTail, Counters, seal_of};
@@ -130,14 +130,16 @@ async fn load_arena<D: BlockDevice>(
         let tail = ArenaTail::parse(&block)?;
         Ok((tail, seal_of(&block).unwrap_or(Score::NULL)))
     }) {
-        Ok((tail, _)) if tail.name != range.name => {
-            return Err(PartitionFault::OtherName { found: tail.name });
-        }
+        // Where the head says who it is, the tail is what is damaged.
+        Ok((tail, _)) if tail.name != range.name => match head {
+            Ok(_) => (None, Score::NULL),
+            Err(_) => return Err(PartitionFault::OtherName { found: tail.name }),
+        },
         Ok((tail, seal)) => (plausible(&tail.written, &geometry).then_some(tail), seal),
-        Err(PartitionFault::Format(error)) if matches!(error.fault, Fault::Version(_)) => {
+        Err(PartitionFault::Format(error)) if matches!(error.fault, Fault::Version(_)) && head.is_err() => {
             return Err(error.into());
         }
-        Err(PartitionFault::Device(error @ crate::device::DeviceError::Gone)) => return Err(error.into()),
+        Err(PartitionFault::Device(error @ DeviceError::Gone)) => return Err(error.into()),
         Err(_) => (None, Score::NULL),
     };
     let damage = |cause| Damage { arena: range.name, offset: 0, cause };
@@ -145,6 +147,12 @@ async fn load_arena<D: BlockDevice>(
         report.damage.push(damage(DamageCause::Head));
     }
     let (tail, tail_damaged) = match (tail, head) {
+        (Some(tail), Ok(head)) if tail.clump_magic != head.clump_magic => {
+            let clump_magic = read_magic(device, &geometry, tail.clump_magic, head.clump_magic).await?;
+            let damaged = if clump_magic == head.clump_magic { DamageCause::Tail } else { DamageCause::Head };
+            report.damage.push(damage(damaged));
+            (ArenaTail { clump_magic, ..tail }, false)
+        }
         (Some(tail), _) => (tail, false),
         (None, Ok(head)) => {
             report.damage.push(damage(DamageCause::Tail));
@@ -181,6 +189,20 @@ async fn load_arena<D: BlockDevice>(
 /// An indexed set that counts more than the written set counts nothing.
 fn counts_within(indexed: &Counters, written: &Counters) -> bool {
     indexed.clumps <= written.clumps && indexed.used <= written.used
+}
+
+/// Head and tail disagree about what clumps begin with: the log knows.
+async fn read_magic<D: BlockDevice>(
+    device: &D,
+    geometry: &ArenaGeometry,
+    in_tail: u32,
+    in_head: u32,
+) -> Result<u32, DeviceError> {
+    match read_bytes(device, geometry.log_base(), size_of::<u32>()).await {
+        Ok(first) if first[..] == in_head.to_be_bytes() => Ok(in_head),
+        Err(DeviceError::Gone) => Err(DeviceError::Gone),
+        _ => Ok(in_tail),
+    }
 }
 
 /// The head block of an arena, if it is that of this arena.

@@ -69,10 +69,20 @@ pub(super) async fn scan<D: BlockDevice>(
     let mark_missing = needs_end_mark(device, arena, found.end).await?;
     let changed = !found.clumps.is_empty() || arena.tail_damaged || mark_missing;
     arena.frozen = found.unreachable;
-    if changed && !settings.read_only {
-        extend(device, arena, &found, mark_missing).await?;
+    // An arena that holds something must be able to go on.
+    let needed = changed || (arena.current.clumps > 0 && arena.appender.is_none());
+    let mut counted = true;
+    if needed && !settings.read_only {
+        match extend(device, arena, &found, mark_missing).await {
+            Ok(()) => {}
+            Err(DeviceError::Read { .. }) => {
+                arena.frozen = true;
+                counted = false;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    adopt(arena, &found, settings.read_only, index);
+    adopt(arena, &found, counted, settings.read_only, index);
     if changed || arena.frozen {
         report.arenas.push(ArenaReport {
             arena: arena.name,
@@ -205,39 +215,40 @@ async fn needs_end_mark<D: BlockDevice>(device: &D, arena: &Arena, end: u64) -> 
     }
 }
 
-/// Prepares directory records and the log's end for the commit that follows.
+/// Prepares directory records and the log's end for the commit that follows, if one must. Needs to read the sectors
+/// in which log and directory end; nothing has changed where it cannot.
 async fn extend<D: BlockDevice>(
     device: &D,
     arena: &mut Arena,
     found: &Found,
     mark_missing: bool,
 ) -> Result<(), DeviceError> {
-    let (records_from, records) = match arena.appender.take() {
-        Some(appender) => (appender.records_from, appender.records),
-        None => (arena.durable.clumps, Vec::new()),
-    };
+    let records_from = arena.appender.as_ref().map_or(arena.durable.clumps, |appender| appender.records_from);
     let mut appender = read_appender(device, &arena.geometry, found.end, records_from).await?;
-    appender.records = records;
+    appender.records = arena.appender.take().map_or(Vec::new(), |appender| appender.records);
     appender.records.extend(found.clumps.iter().map(|(_, header)| DirectoryRecord::from(header).encode()));
     if mark_missing && !arena.frozen {
         appender.log.mark_end();
     }
     arena.appender = Some(appender);
-    arena.tail_dirty = true;
+    arena.tail_dirty |= arena.tail_damaged || mark_missing || !found.clumps.is_empty();
     Ok(())
 }
 
-/// Counts what was found, and puts it into the index.
-fn adopt(arena: &mut Arena, found: &Found, read_only: bool, index: &mut MemoryIndex) {
+/// Puts what was found into the index, and counts it unless nothing can be added to log and directory.
+fn adopt(arena: &mut Arena, found: &Found, counted: bool, read_only: bool, index: &mut MemoryIndex) {
+    arena.on_disk_used = found.end;
     for (offset, header) in &found.clumps {
+        index.insert(&header.score, header.block_type, arena.address + offset);
+        if !counted {
+            continue;
+        }
         count(&mut arena.current, &DirectoryRecord::from(header));
         if arena.created_at == Timestamp(0) {
             arena.created_at = header.written_at;
         }
         arena.written_at = arena.written_at.max(header.written_at);
-        index.insert(&header.score, header.block_type, arena.address + offset);
     }
-    arena.on_disk_used = arena.current.used;
     if read_only {
         arena.durable = arena.current;
     }

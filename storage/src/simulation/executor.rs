@@ -39,12 +39,18 @@ pub struct Executor<'a> {
     tasks: RefCell<Vec<Task<'a>>>,
     rng: SeededRng,
     stop: Cell<bool>,
+    turns_left: Cell<u64>,
 }
 
 impl<'a> Executor<'a> {
     /// An executor without tasks.
     pub fn new(seed: u64) -> Executor<'a> {
-        Executor { tasks: RefCell::default(), rng: SeededRng::new(seed), stop: Cell::new(false) }
+        Executor {
+            tasks: RefCell::default(),
+            rng: SeededRng::new(seed),
+            stop: Cell::new(false),
+            turns_left: Cell::new(u64::MAX),
+        }
     }
 
     /// Adds a task. Its first turn comes during [`Executor::run`].
@@ -58,9 +64,15 @@ impl<'a> Executor<'a> {
         self.stop.set(true);
     }
 
+    /// Lets [`Executor::run`] give so many turns at most, and leave the tasks where they are then.
+    pub fn stop_after(&self, turns: u64) {
+        self.turns_left.set(turns);
+    }
+
     /// Gives turns until every task has ended, someone called [`Executor::stop`], or none can go on.
     pub fn run(&self) -> Result<(), Stalled> {
-        loop {
+        while self.turns_left.get() > 0 {
+            self.turns_left.set(self.turns_left.get() - 1);
             let Some(mut task) = self.take_ready()? else { return Ok(()) };
             task.ready.0.store(false, Ordering::Relaxed);
             let waker = Waker::from(task.ready.clone());
@@ -71,6 +83,7 @@ impl<'a> Executor<'a> {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     fn take_ready(&self) -> Result<Option<Task<'a>>, Stalled> {
@@ -144,6 +157,20 @@ mod tests {
         assert_eq!(order_of(1), order_of(1));
         assert_ne!(order_of(1), order_of(2));
         assert_eq!(order_of(3).len(), 15);
+    }
+
+    #[test]
+    fn turns_are_limited_where_they_must_be() {
+        let turns = Cell::new(0);
+        let executor = Executor::new(1);
+        executor.spawn(async {
+            loop {
+                turns.set(turns.get() + 1);
+                yield_now().await;
+            }
+        });
+        executor.stop_after(7);
+        assert_eq!((executor.run(), turns.get()), (Ok(()), 7));
     }
 
     #[test]

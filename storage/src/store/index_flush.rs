@@ -118,7 +118,14 @@ async fn index<D: BlockDevice>(core: Rc<Core<D>>, number: usize, gap: Gap) -> Re
         }
         Err(Unusable::Device(DeviceError::Gone)) => return Err(failed(DeviceError::Gone)),
         Err(_) => {
-            let clumps = from_log(device, &log, gap, &mut Vec::new()).await.map_err(failed)?;
+            let mut damage = Vec::new();
+            let clumps = from_log(device, &log, gap, &mut damage).await.map_err(failed)?;
+            // What cannot be read now may be there all the same: it must not count as indexed.
+            for damage in damage {
+                if let DamageCause::Unreadable(error) = damage.cause {
+                    return Err(failed(error));
+                }
+            }
             for clumps in clumps.chunks(per_pass) {
                 core.put(disk_index, number, clumps).await?;
             }
@@ -160,9 +167,14 @@ async fn sum<D: BlockDevice>(core: Rc<Core<D>>, number: usize) -> Result<(), Sto
         let read = read_bytes(&core.partition(partition).device, offset, len as usize).await;
         let chunk = match read {
             Ok(chunk) => chunk,
+            Err(DeviceError::Gone) => return Err(core.device_error(partition, DeviceError::Gone)),
+            // It stays without a seal; that must not keep others from theirs.
             Err(error) => {
+                let arena = core.state().arenas[number].name;
+                let offset = offset.saturating_sub(geometry.log_base());
+                core.report(Damage { arena, offset, cause: DamageCause::Unreadable(error) });
                 core.state_mut().arenas[number].seal_failed = true;
-                return Err(core.device_error(partition, error));
+                return Ok(());
             }
         };
         // The pieces end where the arena ends.

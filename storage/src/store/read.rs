@@ -132,9 +132,17 @@ impl<D: BlockDevice> Core<D> {
         let mut reading = Reading { core: self, piece, bytes: None };
         let place = self.partition(piece.partition);
         let device = &place.device;
-        let bytes = read_bytes(device, piece.offset, piece.len).await.map_err(Failure::Device)?;
-        reading.bytes = Some(bytes.clone());
-        Ok(bytes)
+        match read_bytes(device, piece.offset, piece.len).await {
+            Ok(bytes) => {
+                reading.bytes = Some(bytes.clone());
+                Ok(bytes)
+            }
+            // What was to be read ahead must not cost what was asked for.
+            Err(DeviceError::Read { .. }) if piece.len > need => {
+                read_bytes(device, piece.offset, need).await.map_err(Failure::Device)
+            }
+            Err(error) => Err(Failure::Device(error)),
+        }
     }
 }
 

@@ -1,0 +1,115 @@
+//! What clients store: lumps by number, of many sizes, some of which compress, and two that share a score.
+
+use crate::block_type::BlockType;
+use crate::simulation::SeededRng;
+use alloc::vec;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::cell::Cell;
+
+/// The lumps of one trial.
+#[derive(Debug)]
+pub(super) struct Lumps {
+    seed: u64,
+    len_max: u64,
+    next: Cell<u64>,
+}
+
+impl Lumps {
+    /// Lumps of up to `len_max` bytes.
+    pub(super) fn new(seed: u64, len_max: u64) -> Lumps {
+        Lumps { seed, len_max: len_max.min(crate::format::clump::LUMP_LEN_MAX as u64), next: Cell::new(0) }
+    }
+
+    /// How many there have been.
+    pub(super) fn count(&self) -> u64 {
+        self.next.get()
+    }
+
+    /// The next one that nobody has stored.
+    pub(super) fn fresh(&self) -> (BlockType, Bytes) {
+        self.next.set(self.next.get() + 1);
+        self.numbered(self.next.get() - 1)
+    }
+
+    /// One of the latest, which others may be storing at this moment.
+    pub(super) fn recent(&self, rng: &SeededRng) -> (BlockType, Bytes) {
+        let back = 1 + rng.below(4);
+        self.numbered(self.next.get().saturating_sub(back))
+    }
+
+    /// Any of those before.
+    pub(super) fn earlier(&self, rng: &SeededRng) -> (BlockType, Bytes) {
+        self.numbered(rng.below(self.next.get().max(1)))
+    }
+
+    /// Lump `number`, and its type.
+    fn numbered(&self, number: u64) -> (BlockType, Bytes) {
+        let rng = SeededRng::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let len = match number % 4 {
+            0 => 1 + rng.below(64),
+            1 => 300 + rng.below(600),
+            2 => 2000 + rng.below(3000),
+            _ => 1000 + rng.below(self.len_max),
+        };
+        let mut bytes = vec![0; len.min(self.len_max) as usize];
+        rng.fill(&mut bytes);
+        if rng.chance(1, 3) {
+            bytes.iter_mut().for_each(|byte| *byte = b'a' + *byte % 3);
+        }
+        let types = [BlockType::DATA, BlockType::DATA, BlockType::DIRECTORY, BlockType::ROOT];
+        (types[rng.below(4) as usize], Bytes::from(bytes))
+    }
+}
+
+/// One of two lumps with the same score.
+pub(super) fn twin(second: bool) -> (BlockType, Bytes) {
+    let mut lump = Vec::from(TWIN_START);
+    lump.extend_from_slice(if second { &TWIN_ENDS[1] } else { &TWIN_ENDS[0] });
+    (BlockType::DATA, Bytes::from(lump))
+}
+
+/// What the two documents of Stevens et al., "The first collision for full SHA-1" (2017), have in common at their start.
+const TWIN_START: &[u8; 192] =
+    b"%PDF-1.3\n%\xe2\xe3\xcf\xd3\n\n\n1 0 obj\n<</Width 2 0 R/Height 3 0 R/Type 4 0 R\
+/Subtype 5 0 R/Filter 6 0 R/ColorSpace 7 0 R/Length 8 0 R/BitsPerComponent 8>>\nstream\n\xff\xd8\xff\xfe\x00\
+$SHA-1 is dead!!!!!\x85/\xec\t#9u\x9c9\xb1\xa1\xc6<L\x97\xe1\xff\xfe\x01";
+
+/// And what follows it in each: two blocks of SHA-1 that collide.
+const TWIN_ENDS: [[u8; 128]; 2] = [
+    [
+        0x7f, 0x46, 0xdc, 0x93, 0xa6, 0xb6, 0x7e, 0x01, 0x3b, 0x02, 0x9a, 0xaa, 0x1d, 0xb2, 0x56, 0x0b, 0x45,
+        0xca, 0x67, 0xd6, 0x88, 0xc7, 0xf8, 0x4b, 0x8c, 0x4c, 0x79, 0x1f, 0xe0, 0x2b, 0x3d, 0xf6, 0x14, 0xf8,
+        0x6d, 0xb1, 0x69, 0x09, 0x01, 0xc5, 0x6b, 0x45, 0xc1, 0x53, 0x0a, 0xfe, 0xdf, 0xb7, 0x60, 0x38, 0xe9,
+        0x72, 0x72, 0x2f, 0xe7, 0xad, 0x72, 0x8f, 0x0e, 0x49, 0x04, 0xe0, 0x46, 0xc2, 0x30, 0x57, 0x0f, 0xe9,
+        0xd4, 0x13, 0x98, 0xab, 0xe1, 0x2e, 0xf5, 0xbc, 0x94, 0x2b, 0xe3, 0x35, 0x42, 0xa4, 0x80, 0x2d, 0x98,
+        0xb5, 0xd7, 0x0f, 0x2a, 0x33, 0x2e, 0xc3, 0x7f, 0xac, 0x35, 0x14, 0xe7, 0x4d, 0xdc, 0x0f, 0x2c, 0xc1,
+        0xa8, 0x74, 0xcd, 0x0c, 0x78, 0x30, 0x5a, 0x21, 0x56, 0x64, 0x61, 0x30, 0x97, 0x89, 0x60, 0x6b, 0xd0,
+        0xbf, 0x3f, 0x98, 0xcd, 0xa8, 0x04, 0x46, 0x29, 0xa1,
+    ],
+    [
+        0x73, 0x46, 0xdc, 0x91, 0x66, 0xb6, 0x7e, 0x11, 0x8f, 0x02, 0x9a, 0xb6, 0x21, 0xb2, 0x56, 0x0f, 0xf9,
+        0xca, 0x67, 0xcc, 0xa8, 0xc7, 0xf8, 0x5b, 0xa8, 0x4c, 0x79, 0x03, 0x0c, 0x2b, 0x3d, 0xe2, 0x18, 0xf8,
+        0x6d, 0xb3, 0xa9, 0x09, 0x01, 0xd5, 0xdf, 0x45, 0xc1, 0x4f, 0x26, 0xfe, 0xdf, 0xb3, 0xdc, 0x38, 0xe9,
+        0x6a, 0xc2, 0x2f, 0xe7, 0xbd, 0x72, 0x8f, 0x0e, 0x45, 0xbc, 0xe0, 0x46, 0xd2, 0x3c, 0x57, 0x0f, 0xeb,
+        0x14, 0x13, 0x98, 0xbb, 0x55, 0x2e, 0xf5, 0xa0, 0xa8, 0x2b, 0xe3, 0x31, 0xfe, 0xa4, 0x80, 0x37, 0xb8,
+        0xb5, 0xd7, 0x1f, 0x0e, 0x33, 0x2e, 0xdf, 0x93, 0xac, 0x35, 0x00, 0xeb, 0x4d, 0xdc, 0x0d, 0xec, 0xc1,
+        0xa8, 0x64, 0x79, 0x0c, 0x78, 0x2c, 0x76, 0x21, 0x56, 0x60, 0xdd, 0x30, 0x97, 0x91, 0xd0, 0x6b, 0xd0,
+        0xaf, 0x3f, 0x98, 0xcd, 0xa4, 0xbc, 0x46, 0x29, 0xb1,
+    ],
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::Score;
+    use std::string::ToString;
+
+    #[test]
+    fn the_twins_differ_and_share_their_score() {
+        let [(_, first), (_, second)] = [twin(false), twin(true)];
+        assert_ne!(first, second);
+        assert_eq!(Score::of(&first), Score::of(&second));
+        assert_eq!(Score::of(&first).to_string(), "f92d74e3874587aaf443d1db961d4e26dde13e9c");
+    }
+}
