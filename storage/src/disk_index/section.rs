@@ -12,7 +12,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use event_listener::Event;
-use futures_util::future::try_join_all;
 use lru::LruCache;
 
 /// A partition of the index.
@@ -124,7 +123,10 @@ impl<D: BlockDevice> Section<D> {
                 read.await;
             }
         }
-        try_join_all(runs(&pending).map(|(offset, bytes)| write_bytes(&self.device, offset, bytes))).await?;
+        // One after the other: where sectors are larger than buckets, two of them may share one.
+        for (offset, bytes) in runs(&pending) {
+            write_bytes(&self.device, offset, bytes).await?;
+        }
         self.device.flush().await?;
         for (offset, bytes) in &pending {
             let mut cache = self.cache.borrow_mut();
