@@ -106,7 +106,7 @@ impl Examination {
                         return Err(format!("{score} was written after the fault, and read as {other:?}"));
                     }
                 },
-                Err(StoreError::NoSpace) => healed = false,
+                Err(StoreError::NoSpace | StoreError::IndexFull) => healed = false,
                 Err(error) => return Err(format!("writing after the fault: {error}")),
             }
         }
