@@ -5,9 +5,10 @@ use crate::indexed::{entries, fresh, parts, ram};
 use crate::support::{NOW, block_type, disk, fixture, lump, parts as named, score, table};
 use std::rc::Rc;
 use storage::block_type::BlockType;
-use storage::device::BlockDevice;
 use storage::device::ram::RamDisk;
 use storage::device::sim::{Counts, SimDisk};
+use storage::device::{BlockDevice, write_bytes};
+use storage::format::bloom::BloomHeader;
 use storage::recovery::OpenReport;
 use storage::score::Score;
 use storage::simulation::{Executor, block_on};
@@ -150,11 +151,21 @@ fn where_the_filter_fits_a_miss_costs_no_disk_access_and_buckets_are_kept() {
     let (empty, _) = fresh(16, 2048);
     let filled = ram(&empty);
     block_on(async {
+        // So small that it fits beside an index that does not, and large enough for a thousand blocks.
+        let filter = BloomHeader::new(4, 4096).unwrap().encode();
+        write_bytes(&parts(&filled).bloom.unwrap().device, 0, filter.to_vec().into()).await.unwrap();
         fill(&open(&filled, tiny()).await.0, 1000).await;
         let disks = filled.map(|disk| Rc::new(SimDisk::new(disk.image(), 1)));
-        // The filter has a mebibyte; to be too small for 1000 blocks as well, blocks would have to be dear.
         let (store, report) = open(&disks, StoreSettings { index_bytes_max: 9999, ..tiny() }).await;
-        assert!(report.index_on_disk);
+        assert!(report.index_on_disk && report.bloom_fault.is_none());
+        let misses = cost(&disks, async {
+            for number in 2000..2100 {
+                store.read(Score::of(&block(number)), DATA).await.unwrap_err();
+            }
+        });
+        let [logs, index] = misses.await;
+        assert_eq!(logs, (0, 0, 0));
+        assert!(index.0 <= 2, "{} of 100 misses asked the disk: more than the filter's false hits", index.0);
         let twice = cost(&disks, async {
             for _ in 0..2 {
                 store.read(Score::of(&block(5)), DATA).await.unwrap();
