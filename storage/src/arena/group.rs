@@ -8,6 +8,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// Largest buffer that is kept for the next group.
+const SPARE_MAX: usize = 4 << 20;
+
 /// The end of an arena's log, in memory: from the last sector border before it on.
 #[derive(Debug)]
 pub(crate) struct OpenLog {
@@ -17,6 +20,8 @@ pub(crate) struct OpenLog {
     /// Bytes at the front that are in earlier groups, or on the disk, already.
     carried: usize,
     sector_size: usize,
+    /// A buffer that was written and is free for the next group: fresh memory costs more than what goes into it.
+    spare: Vec<u8>,
     /// The end mark must be written even if nothing is appended.
     end_missing: bool,
 }
@@ -45,6 +50,7 @@ impl OpenLog {
             bytes: last_sector.to_vec(),
             carried: last_sector.len(),
             sector_size,
+            spare: Vec::new(),
             end_missing: false,
         }
     }
@@ -57,6 +63,16 @@ impl OpenLog {
     /// Lets the next group be closed even if it brings only the end mark.
     pub(crate) fn mark_end(&mut self) {
         self.end_missing = true;
+    }
+
+    /// Takes back the memory of a group that was written and that nobody reads any more.
+    pub(crate) fn reuse(&mut self, written: Bytes) {
+        if let Ok(mut buffer) = written.try_into_mut()
+            && (self.spare.capacity()..=SPARE_MAX).contains(&buffer.capacity())
+        {
+            buffer.clear();
+            self.spare = buffer.into();
+        }
     }
 
     /// Appends a clump.
@@ -79,8 +95,9 @@ impl OpenLog {
         let end = self.bytes.len();
         let border = end - end % self.sector_size;
         let carry = self.bytes[border..].to_vec();
-        let next_capacity = self.bytes.len() + self.sector_size;
-        let mut bytes = core::mem::replace(&mut self.bytes, Vec::with_capacity(next_capacity));
+        let mut next = core::mem::take(&mut self.spare);
+        next.reserve(end + self.sector_size);
+        let mut bytes = core::mem::replace(&mut self.bytes, next);
         self.bytes.extend_from_slice(&carry);
         self.carried = carry.len();
         bytes.resize((end + END_MARK_LEN as usize).next_multiple_of(self.sector_size), 0);
@@ -146,6 +163,26 @@ mod tests {
         log.append(&[1; 38], &[2; 512 - 38 + 2]);
         let group = log.close(0).unwrap();
         assert_eq!((group.offset, group.bytes.len()), (8192, 1536));
+    }
+
+    #[test]
+    fn the_memory_of_a_written_group_is_used_again_unless_somebody_reads_it() {
+        let mut log = OpenLog::new(8192, &[], 512);
+        let group_of = |log: &mut OpenLog, number: u8| {
+            log.append(&[number; 38], &[number; 1000]);
+            log.close(0).unwrap()
+        };
+        let first = group_of(&mut log, 1);
+        let place = first.bytes.as_ptr();
+        log.reuse(first.bytes);
+        let second = group_of(&mut log, 2);
+        let reader = second.from(8192 + 1038).unwrap();
+        log.reuse(second.bytes);
+        // The first one's memory was taken when the second one was closed.
+        let third = group_of(&mut log, 3);
+        assert_eq!(third.bytes.as_ptr(), place);
+        assert_eq!(third.bytes[28..40], [3; 12]);
+        assert!(reader.iter().all(|byte| *byte == 2));
     }
 
     #[test]

@@ -223,13 +223,20 @@ impl State {
     }
 
     fn committed(&mut self, plan: &Plan) {
-        self.groups.drain(..plan.groups);
+        for group in self.groups.drain(..plan.groups) {
+            if let Some(appender) = self.arenas[group.arena].appender.as_mut() {
+                appender.log.reuse(group.bytes);
+            }
+        }
         for planned in &plan.arenas {
             let records = planned.directory.as_ref().map_or(0, |run| run.records);
             let arena = &mut self.arenas[planned.arena];
             arena.committed(planned.counters, records);
             if !arena.is_dirty() {
                 self.dirty_arenas.remove(&planned.arena);
+                if arena.current.sealed {
+                    arena.appender = None;
+                }
             }
         }
         self.changes_durable = plan.changes;
@@ -251,5 +258,42 @@ impl State {
         let closed: usize = self.groups.iter().map(|group| group.bytes.len()).sum();
         let open = self.dirty_arenas.iter().filter_map(|arena| self.arenas[*arena].appender.as_ref());
         self.dirty_bytes = closed + open.map(|appender| appender.log.fresh_len()).sum::<usize>();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Timestamp;
+    use crate::block_type::BlockType;
+    use crate::device::ram::RamDisk;
+    use crate::make::{ArenaOptions, arenas};
+    use crate::simulation::block_on;
+    use crate::store::{Store, StorePart, StoreParts, StoreSettings};
+    use alloc::rc::Rc;
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use bytes::Bytes;
+
+    #[test]
+    fn an_arena_that_is_full_and_durable_keeps_no_memory() {
+        block_on(async {
+            let disk = Rc::new(RamDisk::new(512, (5 << 20) / 512));
+            let options = ArenaOptions { arena_len: 1 << 20, ..ArenaOptions::default() };
+            arenas(&disk, options, || 0x5eed_5eed, |_, _| ()).await.unwrap();
+            let arenas = vec![StorePart { name: "arenas".into(), device: disk }];
+            let parts = StoreParts { arenas, index_sections: vec![], bloom: None };
+            let now = Timestamp(1_800_000_000);
+            let settings = StoreSettings { compress: false, ..StoreSettings::default() };
+            let (store, _) = Store::open(parts, settings, now).await.unwrap();
+            for number in 0..40_u8 {
+                let lump = Bytes::from(vec![number; 57_344]);
+                store.write(BlockType::DATA, lump, now).await.unwrap();
+            }
+            store.sync().await.unwrap();
+            let state = store.core.state();
+            let kept = state.arenas.iter().map(|arena| (arena.current.sealed, arena.appender.is_some()));
+            let kept: Vec<_> = kept.collect();
+            assert_eq!(kept, [(true, false), (true, false), (false, true), (false, false)]);
+        });
     }
 }
