@@ -1,6 +1,7 @@
 //! `granary bench`: how fast a venti server is, measured the same way each time.
 
 mod content;
+mod limits;
 mod measure;
 mod report;
 mod steps;
@@ -11,12 +12,13 @@ use crate::outcome::{CodedError, OutputArgs};
 use crate::progress::Progress;
 use content::{Content, Lumps};
 use futures_util::future::try_join_all;
+use limits::Limits;
 use measure::{Load, Phase};
 use net::venti::MAX_LUMP;
 use net::venti::client::Client;
 use report::{Report, Row};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
 
 /// Arguments of `granary bench`.
 #[derive(Debug, clap::Args)]
@@ -67,6 +69,11 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 
+    /// A folder on the server's disk, if that is here: measures the disk with a file there, so that new writes are
+    /// shown as a share of what it can do.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -114,6 +121,7 @@ async fn measure_all(args: &Args, dial: &Dial) -> anyhow::Result<Report> {
     let cases = args.sizes.len() * args.connections.len() * args.depths.len();
     let total = (cases * args.phases.len() * args.blocks) as u64;
     let progress = if args.output.json { Progress::hidden() } else { Progress::items("bench", Some(total)) };
+    let limits = Limits::measure(args.scratch.as_deref())?;
     let mut rows = Vec::new();
     let mut case = 0;
     for &size in &args.sizes {
@@ -126,35 +134,18 @@ async fn measure_all(args: &Args, dial: &Dial) -> anyhow::Result<Report> {
                 for &phase in &args.phases {
                     progress.show(format!("{phase}, {size} bytes, {connections} connections, depth {depth}"));
                     let measured = load.measure(phase).await?;
-                    rows.push(Row { phase, size, connections, depth, measured });
+                    let share = limits.share(phase, measured.mib_per_second);
+                    rows.push(Row { phase, size, connections, depth, measured, share });
                 }
                 try_join_all(clients.into_iter().map(leave)).await?;
             }
         }
     }
     progress.finish();
-    let sha1_mib_per_s = sha1_rate();
-    Ok(Report {
-        host: dial.to_string(),
-        seed,
-        blocks: args.blocks,
-        content: args.content,
-        sha1_mib_per_s,
-        rows,
-    })
+    Ok(Report { host: dial.to_string(), seed, blocks: args.blocks, content: args.content, limits, rows })
 }
 
 async fn leave(client: Client) -> anyhow::Result<()> {
     client.goodbye().await;
     Ok(())
-}
-
-/// What one processor of this host hashes, in MiB/s: neither end can be faster than one hash per block.
-fn sha1_rate() -> f64 {
-    let bytes = vec![1; 16 << 20];
-    let begun = Instant::now();
-    let score = storage::score::Score::of(&bytes);
-    let seconds = begun.elapsed().as_secs_f64();
-    std::hint::black_box(score);
-    16.0 / seconds
 }

@@ -1,6 +1,7 @@
 //! What `granary bench` prints: a table for people, the same as JSON.
 
 use super::content::Content;
+use super::limits::{Limits, Share};
 use super::measure::{Measured, Phase};
 use std::fmt;
 
@@ -12,8 +13,7 @@ pub(super) struct Report {
     /// Blocks in each measurement.
     pub(super) blocks: usize,
     pub(super) content: Content,
-    /// What one processor of the measuring host hashes.
-    pub(super) sha1_mib_per_s: f64,
+    pub(super) limits: Limits,
     pub(super) rows: Vec<Row>,
 }
 
@@ -26,23 +26,30 @@ pub(super) struct Row {
     pub(super) depth: usize,
     #[serde(flatten)]
     pub(super) measured: Measured,
+    /// How near it came to what it could not be faster than.
+    #[serde(rename = "share_of_limit")]
+    pub(super) share: Option<Share>,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { host, seed, blocks, sha1_mib_per_s, .. } = self;
-        writeln!(f, "{host}: {blocks} blocks each, seed {seed}; SHA-1 here: {sha1_mib_per_s:.0} MiB/s")?;
+        let Report { host, seed, blocks, limits, .. } = self;
+        writeln!(f, "{host}: {blocks} blocks each, seed {seed}")?;
+        writeln!(f, "{limits}")?;
         write!(
             f,
-            "phase        bytes  conns  depth     MiB/s        /s    p50 µs    p99 µs    max µs   sync ms"
+            "phase        bytes  conns  depth     MiB/s        /s    p50 µs    p99 µs    max µs   sync ms  of limit"
         )?;
-        for Row { phase, size, connections, depth, measured } in &self.rows {
+        for Row { phase, size, connections, depth, measured, share } in &self.rows {
             let Measured { per_second, mib_per_second, p50_us, p99_us, max_us, .. } = measured;
             write!(
                 f,
                 "\n{phase:<11} {size:>6} {connections:>6} {depth:>6} {mib_per_second:>9.1} {per_second:>9.0}"
             )?;
             write!(f, " {p50_us:>9} {p99_us:>9} {max_us:>9} {:>9.1}", measured.sync_seconds * 1000.0)?;
+            if let Some(Share { percent, limit }) = share {
+                write!(f, "  {percent:>3.0}% {limit}")?;
+            }
         }
         Ok(())
     }
