@@ -17,19 +17,23 @@ const BLOCKS: usize = 24;
 /// Blocks whose sync was answered, by score.
 type Synced = HashMap<[u8; 20], Vec<u8>>;
 
-/// Kills the machine again and again while four connections write and sync; reads back everything that was promised.
+/// Kills the machine again and again while four connections write and sync; reads back what was promised in the round
+/// before, and everything at the end.
 pub fn under_load(bench: &Bench) -> Result<()> {
     let disk = bench.image("2G", &[])?;
     let node = bench.node(&disk)?;
     let mut random = Random::new(bench.seed);
     let mut synced = Synced::new();
+    let mut newest = Synced::new();
     for round in 0..bench.rounds {
         let running_for = Duration::from_millis(500 + random.next() % 2000);
         let seed = random.next();
-        round_of_writing(&node, seed, running_for, &mut synced).with_context(|| {
+        let written = round_of_writing(&node, seed, running_for, &newest).with_context(|| {
             format!("round {round} of --seed {} ({} blocks synced before)", bench.seed, synced.len())
         })?;
+        synced.extend(std::mem::replace(&mut newest, written));
     }
+    synced.extend(newest);
     ensure!(!synced.is_empty(), "no sync was answered in {} rounds", bench.rounds);
     let machine = node.boot()?;
     verify(&node, &synced)?;
@@ -38,9 +42,9 @@ pub fn under_load(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-fn round_of_writing(node: &Node, seed: u64, running_for: Duration, synced: &mut Synced) -> Result<()> {
+fn round_of_writing(node: &Node, seed: u64, running_for: Duration, newest: &Synced) -> Result<Synced> {
     let mut machine = node.boot()?;
-    verify(node, synced)?;
+    verify(node, newest)?;
     let (sender, receiver) = mpsc::channel();
     let ended: Mutex<Vec<String>> = Mutex::default();
     std::thread::scope(|scope| {
@@ -61,8 +65,7 @@ fn round_of_writing(node: &Node, seed: u64, running_for: Duration, synced: &mut 
         machine.cut_power()
     })?;
     drop(sender);
-    collect(&receiver, synced);
-    Ok(())
+    Ok(collect(&receiver))
 }
 
 fn write_until_cut(node: &Node, seed: u64, synced: &Sender<Vec<([u8; 20], Vec<u8>)>>) -> Result<()> {
@@ -80,10 +83,8 @@ fn write_until_cut(node: &Node, seed: u64, synced: &Sender<Vec<([u8; 20], Vec<u8
     }
 }
 
-fn collect(receiver: &Receiver<Vec<([u8; 20], Vec<u8>)>>, synced: &mut Synced) {
-    while let Ok(group) = receiver.try_recv() {
-        synced.extend(group);
-    }
+fn collect(receiver: &Receiver<Vec<([u8; 20], Vec<u8>)>>) -> Synced {
+    receiver.try_iter().flatten().collect()
 }
 
 fn verify(node: &Node, synced: &Synced) -> Result<()> {
