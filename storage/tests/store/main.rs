@@ -14,4 +14,5 @@ mod indexed;
 mod large;
 mod scrub;
 mod scrub_damage;
+mod sectors;
 mod support;
