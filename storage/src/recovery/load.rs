@@ -125,23 +125,7 @@ async fn load_arena<D: BlockDevice>(
 ) -> Result<Arena, PartitionFault> {
     let geometry = ArenaGeometry::new(range.start, range.stop, block_size)?;
     let head = read_head(device, &geometry, range).await;
-    let block = read_bytes(device, geometry.tail_offset(), block_size as usize).await;
-    let (tail, seal) = match block.map_err(PartitionFault::from).and_then(|block| {
-        let tail = ArenaTail::parse(&block)?;
-        Ok((tail, seal_of(&block).unwrap_or(Score::NULL)))
-    }) {
-        // Where the head says who it is, the tail is what is damaged.
-        Ok((tail, _)) if tail.name != range.name => match head {
-            Ok(_) => (None, Score::NULL),
-            Err(_) => return Err(PartitionFault::OtherName { found: tail.name }),
-        },
-        Ok((tail, seal)) => (plausible(&tail.written, &geometry).then_some(tail), seal),
-        Err(PartitionFault::Format(error)) if matches!(error.fault, Fault::Version(_)) && head.is_err() => {
-            return Err(error.into());
-        }
-        Err(PartitionFault::Device(error @ DeviceError::Gone)) => return Err(error.into()),
-        Err(_) => (None, Score::NULL),
-    };
+    let (tail, seal) = read_tail(device, &geometry, range, head.is_ok()).await?;
     let damage = |cause| Damage { arena: range.name, offset: 0, cause };
     if head.is_err() {
         report.damage.push(damage(DamageCause::Head));
@@ -189,6 +173,33 @@ async fn load_arena<D: BlockDevice>(
 /// An indexed set that counts more than the written set counts nothing.
 fn counts_within(indexed: &Counters, written: &Counters) -> bool {
     indexed.clumps <= written.clumps && indexed.used <= written.used
+}
+
+/// The tail of an arena, if it can be that of this arena, and its seal. A tail of another arena, or of a version that
+/// nobody knows, is an error unless the head says that the arena is this one: then it is the tail that is damaged.
+async fn read_tail<D: BlockDevice>(
+    device: &D,
+    geometry: &ArenaGeometry,
+    range: &NamedRange,
+    head_is_good: bool,
+) -> Result<(Option<ArenaTail>, Score), PartitionFault> {
+    let block = read_bytes(device, geometry.tail_offset(), geometry.block_size() as usize).await;
+    let parsed = block.map_err(PartitionFault::from).and_then(|block| {
+        let tail = ArenaTail::parse(&block)?;
+        Ok((tail, seal_of(&block).unwrap_or(Score::NULL)))
+    });
+    match parsed {
+        Ok((tail, _)) if tail.name != range.name && !head_is_good => {
+            Err(PartitionFault::OtherName { found: tail.name })
+        }
+        Ok((tail, _)) if tail.name != range.name => Ok((None, Score::NULL)),
+        Ok((tail, seal)) => Ok((plausible(&tail.written, geometry).then_some(tail), seal)),
+        Err(PartitionFault::Format(error)) if matches!(error.fault, Fault::Version(_)) && !head_is_good => {
+            Err(error.into())
+        }
+        Err(PartitionFault::Device(DeviceError::Gone)) => Err(DeviceError::Gone.into()),
+        Err(_) => Ok((None, Score::NULL)),
+    }
 }
 
 /// Head and tail disagree about what clumps begin with: the log knows.
