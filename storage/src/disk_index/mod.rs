@@ -25,11 +25,11 @@ pub(crate) use section::Section;
 
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError};
-use crate::format::bucket::{Bucket, IndexEntry};
+use crate::format::bucket::{self, Bucket, IndexEntry};
 use crate::format::index_config::{BucketSpread, IndexConfig};
 use crate::format::range_map::RangeMap;
 use crate::score::Score;
-use crate::store::PartitionFault;
+use crate::store::{IndexStatus, PartitionFault, SectionStatus};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -113,6 +113,24 @@ impl<D: BlockDevice> DiskIndex<D> {
     /// Which addresses each arena has.
     pub(crate) fn arenas(&self) -> RangeMap {
         self.config.borrow().arenas.clone()
+    }
+
+    /// What it is made of.
+    pub(crate) fn status(&self) -> IndexStatus {
+        let config = self.config.borrow();
+        let sections = self.sections.iter().map(|section| SectionStatus {
+            name: section.header.name,
+            start: section.header.start,
+            stop: section.header.stop,
+            bucket_max: bucket::capacity(section.header.block_size as usize),
+        });
+        IndexStatus {
+            name: config.name,
+            block_size: config.block_size,
+            buckets: self.spread.buckets(),
+            divisor: self.spread.divisor(),
+            sections: sections.collect(),
+        }
     }
 
     /// How full the fullest bucket is that was written since the start, in percent.

@@ -40,6 +40,8 @@ pub struct Settings {
     pub gateway6: Option<Ipv6Addr>,
     /// Who may speak venti in clear. Nobody, where it is empty.
     pub venti: Vec<Network>,
+    /// Who may look at the node by HTTP. Nobody, where it is empty.
+    pub http: Vec<Network>,
     /// What follows a panic.
     pub panic: OnPanic,
     /// The least grave messages that reach the console.
@@ -71,6 +73,7 @@ impl Default for Settings {
             ip6: Ip6::Auto,
             gateway6: None,
             venti: Vec::new(),
+            http: Vec::new(),
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
@@ -99,7 +102,7 @@ pub struct Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 16] = [
+pub const KEYS: [Key; 17] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -144,9 +147,14 @@ pub const KEYS: [Key; 16] = [
         values: "NETWORK,NETWORK,…",
         default: "none: closed",
         meaning: "the networks that may use venti in clear on port 17034, such as 192.168.1.0/24",
-        set: |settings, text| {
-            put(&mut settings.venti, text.split(',').map(str::trim).map(str::parse).collect())
-        },
+        set: |settings, text| put(&mut settings.venti, parse_networks(text)),
+    },
+    Key {
+        name: "http",
+        values: "NETWORK,NETWORK,…",
+        default: "none: closed",
+        meaning: "the networks that may look at the node by HTTP on port 8000, such as 192.168.1.0/24",
+        set: |settings, text| put(&mut settings.http, parse_networks(text)),
     },
     Key {
         name: "panic",
@@ -227,6 +235,10 @@ fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
 
 fn parse_or<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
     text.parse().map_err(|_| Expected(expected))
+}
+
+fn parse_networks(text: &str) -> Result<Vec<Network>, Expected> {
+    text.split(',').map(str::trim).map(str::parse).collect()
 }
 
 fn parse_connections(text: &str) -> Result<u32, Expected> {

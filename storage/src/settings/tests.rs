@@ -22,7 +22,7 @@ fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
-         status=5\nscrub=7d",
+         status=5\nscrub=7d\nhttp=fd00::/64",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -31,6 +31,7 @@ fn every_key_is_read() {
         ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
         gateway6: Some("fe80::1".parse().unwrap()),
         venti: ["10.0.2.0/24", "127.0.0.1/32"].map(|network| network.parse().unwrap()).to_vec(),
+        http: ["fd00::/64".parse().unwrap()].to_vec(),
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,

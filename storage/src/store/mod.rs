@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `settings`, `error`, `status` | what it is given, how it fails, what it tells |
+//! | `watch` | the same piece by piece, for those who look often |
 //! | `core` | the state that all operations share |
 //! | `read`, `windows` | a score's lump: cache, memory, one disk read |
 //! | `search` | where a block may be: memory, then the index on disk |
@@ -32,6 +33,7 @@ mod scrub;
 mod search;
 mod settings;
 mod status;
+mod watch;
 mod windows;
 mod write;
 
@@ -42,6 +44,7 @@ pub use error::{Damage, DamageCause, OpenError, PartitionFault, Severity, StoreE
 pub use grow::AddError;
 pub use settings::{StorePart, StoreParts, StoreSettings};
 pub use status::{ArenaStatus, StoreStatus};
+pub use watch::{IndexStatus, SectionStatus, StoreTotals};
 
 use crate::Timestamp;
 use crate::block_type::BlockType;

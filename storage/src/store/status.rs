@@ -3,8 +3,10 @@
 use super::Damage;
 use super::core::Core;
 use crate::Timestamp;
+use crate::arena::Arena;
 use crate::device::BlockDevice;
 use crate::format::Name;
+use crate::format::arena_head::ArenaVersion;
 use crate::format::arena_tail::Counters;
 use crate::score::Score;
 use crate::scrub::ScrubRecord;
@@ -12,7 +14,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 
 /// A store at one moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StoreStatus {
     /// Every arena, in the order of the index.
     pub arenas: Vec<ArenaStatus>,
@@ -77,6 +79,8 @@ pub struct ArenaStatus {
     pub stop: u64,
     /// Bytes in a block.
     pub block_size: u32,
+    /// Format of head and tail.
+    pub version: ArenaVersion,
     /// Bytes for log and directory.
     pub size: u64,
     /// Where its log begins in the index's address space.
@@ -98,14 +102,14 @@ pub struct ArenaStatus {
 }
 
 impl<D: BlockDevice> Core<D> {
-    pub(crate) fn status(&self) -> StoreStatus {
-        let state = self.state();
-        let arenas = state.arenas.iter().map(|arena| ArenaStatus {
+    pub(super) fn status_of(&self, arena: &Arena) -> ArenaStatus {
+        ArenaStatus {
             name: arena.name,
             partition: self.partition(arena.partition).name.clone(),
             start: arena.geometry.start(),
             stop: arena.geometry.stop(),
             block_size: arena.geometry.block_size(),
+            version: arena.version,
             size: arena.geometry.size(),
             address: arena.address,
             durable: arena.durable,
@@ -115,8 +119,13 @@ impl<D: BlockDevice> Core<D> {
             written_at: arena.written_at,
             seal: (arena.seal != Score::NULL).then_some(arena.seal),
             scrub: None,
-        });
-        let pending = |arena: &crate::arena::Arena| u64::from(arena.current.clumps - arena.durable.clumps);
+        }
+    }
+
+    pub(crate) fn status(&self) -> StoreStatus {
+        let state = self.state();
+        let arenas = state.arenas.iter().map(|arena| self.status_of(arena));
+        let pending = |arena: &Arena| u64::from(arena.current.clumps - arena.durable.clumps);
         let dirty_clumps = state.arenas.iter().map(pending).sum();
         let (cache_hits, cache_misses) = state.cache.hits_and_misses();
         StoreStatus {

@@ -185,3 +185,21 @@ fn a_clean_stop_leaves_the_same_index_filter_tails_and_seals_as_the_real_server(
         }
     }
 }
+
+#[test]
+fn the_pieces_of_a_status_agree_with_the_whole() {
+    block_on(async {
+        let sections = vec![disk("main/isect0.img.gz"), disk("main/isect1.img.gz")];
+        let all = parts(vec![disk("main/arenas.img.gz"), disk("main/extra.img.gz")], sections, None);
+        let (store, _) = Store::open(all, StoreSettings::default(), NOW).await.unwrap();
+        let (totals, status) = (store.totals(), store.status());
+        assert_eq!((totals.arenas, totals.active, totals.sealed, totals.summed), (18, 3, 2, 2));
+        assert_eq!((totals.clumps, totals.indexed_clumps, totals.created_at.0), (1979, 1979, 1_795_380_824));
+        assert_eq!(totals.used, status.arenas.iter().map(|arena| arena.current.used).sum::<u64>());
+        assert_eq!(store.arena(17).unwrap().name, status.arenas[17].name);
+        assert!(store.arena(18).is_none());
+        let index = store.index_status().unwrap();
+        assert_eq!((index.buckets, index.divisor, index.sections[1].start), (446, 9_629_972, 287));
+        assert_eq!((index.block_size, index.sections[0].bucket_max), (8192, 215));
+    });
+}
