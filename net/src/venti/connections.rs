@@ -1,10 +1,12 @@
 //! How many connections there may be, who has to go when one too many comes, and what they all did.
 
+use super::latency::{Histogram, Latencies};
 use super::signal::Signal;
 use crate::clock::Instant;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
 /// What was served since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +36,23 @@ pub struct Connections {
     max: usize,
     open: RefCell<Vec<Rc<Member>>>,
     counters: Cell<Counters>,
+    times: [Histogram; Operation::ALL.len()],
+}
+
+/// What the store is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Tread.
+    Read,
+    /// Twrite.
+    Write,
+    /// Tsync.
+    Sync,
+}
+
+impl Operation {
+    /// Every one.
+    pub const ALL: [Operation; 3] = [Operation::Read, Operation::Write, Operation::Sync];
 }
 
 struct Member {
@@ -53,7 +72,12 @@ pub struct Ticket {
 impl Connections {
     /// At most `max` at a time (at least one).
     pub fn new(max: usize) -> Rc<Connections> {
-        Rc::new(Connections { max: max.max(1), open: RefCell::default(), counters: Cell::default() })
+        Rc::new(Connections {
+            max: max.max(1),
+            open: RefCell::default(),
+            counters: Cell::default(),
+            times: Default::default(),
+        })
     }
 
     /// Lets a connection in. Beyond the limit the one that is idle for longest is told to end, those that
@@ -94,6 +118,11 @@ impl Connections {
         self.counters.get()
     }
 
+    /// How long the store took for each request of this kind.
+    pub fn latencies(&self, operation: Operation) -> Latencies {
+        self.times[operation as usize].latencies()
+    }
+
     fn count(&self, change: impl FnOnce(&mut Counters)) {
         let mut counters = self.counters.get();
         change(&mut counters);
@@ -102,11 +131,11 @@ impl Connections {
 }
 
 impl Ticket {
-    pub(super) fn touch(&self, now: Instant) {
+    pub(crate) fn touch(&self, now: Instant) {
         self.member.last_active.set(now);
     }
 
-    pub(super) fn welcome(&self) {
+    pub(crate) fn welcome(&self) {
         self.member.welcomed.set(true);
     }
 
@@ -115,16 +144,26 @@ impl Ticket {
     }
 
     /// Requests whose replies are not sent yet.
-    pub(super) fn set_under_way(&self, requests: usize) {
+    pub(crate) fn set_under_way(&self, requests: usize) {
         self.member.under_way.set(requests);
     }
 
-    pub(super) fn count(&self, change: impl FnOnce(&mut Counters)) {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counters)) {
         self.connections.count(change);
     }
 
+    /// Notes a request that the store has answered, and how long it took.
+    pub(super) fn note(&self, operation: Operation, time: Duration) {
+        self.count(|counters| match operation {
+            Operation::Read => counters.reads += 1,
+            Operation::Write => counters.writes += 1,
+            Operation::Sync => counters.syncs += 1,
+        });
+        self.connections.times[operation as usize].note(time);
+    }
+
     /// Returns when this connection has to make room.
-    pub(super) async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         self.member.signal.until(|| self.member.evicted.get()).await;
     }
 }

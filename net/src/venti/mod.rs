@@ -11,6 +11,7 @@
 //! | [`session`] | the server's rules of order: bytes in, events out |
 //! | [`serve`] | one connection: requests side by side, replies as they finish |
 //! | [`connections`] | how many there may be, and what they did |
+//! | [`latency`] | how long requests take |
 //! | [`client`] | the client's end: many requests under way, every score checked |
 //! | [`blocks`] | what a server needs of a store |
 //! | [`store_blocks`] | a store as that |
@@ -21,6 +22,7 @@ pub mod client;
 pub mod connections;
 pub mod frame;
 pub mod greeting;
+pub mod latency;
 pub mod message;
 mod outbox;
 pub mod serve;

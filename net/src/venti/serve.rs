@@ -6,7 +6,7 @@
 
 use super::barrier::SyncBarrier;
 use super::blocks::Blocks;
-use super::connections::Ticket;
+use super::connections::{Operation, Ticket};
 use super::message::{Message, Tagged, Text};
 use super::outbox::Outbox;
 use super::session::{Closing, Event, Job, ServerSession};
@@ -236,10 +236,10 @@ impl<'a, C: Clock> Connection<'a, C> {
                         Job::Write { .. } => Some(barrier.write_came()),
                         Job::Read { .. } => None,
                     };
-                    running.push(perform(blocks, Task { tag, job, epoch }));
+                    running.push(perform(blocks, self.clock, Task { tag, job, epoch }));
                 }
                 while let Some(tag) = barrier.next_sync() {
-                    running.push(perform(blocks, Task { tag, job: Job::Sync, epoch: None }));
+                    running.push(perform(blocks, self.clock, Task { tag, job: Job::Sync, epoch: None }));
                 }
                 match self.poll_running(&mut running, context) {
                     Poll::Ready(Some(done)) => {
@@ -275,11 +275,7 @@ impl<'a, C: Clock> Connection<'a, C> {
     }
 
     fn finished(&self, done: &Done) {
-        self.ticket.count(|counters| match done.kind {
-            Kind::Read => counters.reads += 1,
-            Kind::Write => counters.writes += 1,
-            Kind::Sync => counters.syncs += 1,
-        });
+        self.ticket.note(done.operation, done.time);
         self.hold(self.requests.get(), self.bytes.get() - done.cost);
         self.reply(&done.reply);
     }
@@ -343,31 +339,28 @@ struct Task {
     epoch: Option<u64>,
 }
 
-enum Kind {
-    Read,
-    Write,
-    Sync,
-}
-
 struct Done {
     reply: Tagged,
-    kind: Kind,
+    operation: Operation,
+    /// How long the store took.
+    time: Duration,
     cost: usize,
     epoch: Option<u64>,
 }
 
-async fn perform<B: Blocks>(blocks: &B, task: Task) -> Done {
+async fn perform<B: Blocks, C: Clock>(blocks: &B, clock: &C, task: Task) -> Done {
     let Task { tag, job, epoch } = task;
-    let cost = cost(&job);
-    let (kind, result) = match job {
+    let (cost, began) = (cost(&job), clock.now());
+    let (operation, result) = match job {
         Job::Read { score, block_type, limit } => {
-            (Kind::Read, blocks.read(score, block_type, limit).await.map(Message::Rread))
+            (Operation::Read, blocks.read(score, block_type, limit).await.map(Message::Rread))
         }
         Job::Write { block_type, lump } => {
-            (Kind::Write, blocks.write(block_type, lump).await.map(Message::Rwrite))
+            (Operation::Write, blocks.write(block_type, lump).await.map(Message::Rwrite))
         }
-        Job::Sync => (Kind::Sync, blocks.sync().await.map(|()| Message::Rsync)),
+        Job::Sync => (Operation::Sync, blocks.sync().await.map(|()| Message::Rsync)),
     };
     let message = result.unwrap_or_else(|text: Text| Message::Rerror(text));
-    Done { reply: Tagged { tag, message }, kind, cost, epoch }
+    let time = clock.now().since(began);
+    Done { reply: Tagged { tag, message }, operation, time, cost, epoch }
 }
