@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
+//! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`venti`] | venti's wire protocol, server and client | sockets, disks |
 //!
 //! Streams are [`embedded_io_async`]'s `Read` and `Write`, one half each.
@@ -18,6 +19,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod clock;
+pub mod http;
 pub mod rng;
 pub mod tcp;
 pub mod venti;

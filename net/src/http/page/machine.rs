@@ -1,0 +1,73 @@
+//! What the node itself uses: connections, memory, network.
+
+use crate::http::escape::{Bytes, Commas, Escaped};
+use crate::http::view::{MachineStatus, StoreView, View};
+use crate::venti::connections::Counters;
+use alloc::format;
+use alloc::string::String;
+use core::fmt::{self, Write};
+
+/// The sections.
+pub(super) fn section(page: &mut String, view: &View) -> fmt::Result {
+    writeln!(
+        page,
+        "<section><h2>Connections</h2><div class=\"scroll\"><table>\n<tr><th>service</th><th class=\"n\">open</th>\
+         <th class=\"n\">so far</th><th class=\"n\">refused</th><th class=\"n\">evicted</th></tr>"
+    )?;
+    if let Some(venti) = &view.venti {
+        connections(page, "venti", venti.open, &venti.counters)?;
+    }
+    connections(page, "HTTP", view.http.open, &view.http.counters)?;
+    writeln!(page, "</table></div></section>")?;
+    memory(page, view.store.as_ref(), &view.machine)?;
+    network(page, &view.machine)
+}
+
+fn connections(page: &mut String, service: &str, open: usize, counters: &Counters) -> fmt::Result {
+    writeln!(
+        page,
+        "<tr><td>{service}</td><td class=\"n\">{open}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+         <td class=\"n\">{}</td></tr>",
+        Commas(counters.accepted),
+        Commas(counters.refused),
+        Commas(counters.evicted),
+    )
+}
+
+fn memory(page: &mut String, store: Option<&StoreView>, machine: &MachineStatus) -> fmt::Result {
+    if store.is_none() && machine.memory.is_none() {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Memory</h2><table>")?;
+    let mut row = |what: &str, bytes: u64| {
+        writeln!(page, "<tr><td>{what}</td><td class=\"n\">{}</td></tr>", Bytes(bytes))
+    };
+    if let Some(memory) = machine.memory {
+        row("all", memory.total)?;
+        row("free", memory.free)?;
+    }
+    if let Some(StoreView { status, .. }) = store {
+        row("index", status.index_bytes)?;
+        row("recent blocks", status.cache_bytes as u64)?;
+        row("read ahead", status.read_ahead_bytes as u64)?;
+    }
+    writeln!(page, "</table></section>")
+}
+
+fn network(page: &mut String, machine: &MachineStatus) -> fmt::Result {
+    let Some(network) = &machine.network else { return Ok(()) };
+    writeln!(page, "<section><h2>Network</h2>\n<p>{}</p>", Escaped(&format!("{}", network.ipv4)))?;
+    for address in &network.ipv6 {
+        writeln!(page, "<p>{}</p>", Escaped(&format!("{address}")))?;
+    }
+    let (frames, tcp) = (network.frames, network.tcp);
+    writeln!(
+        page,
+        "<p>{} received, {} sent</p>\n<p class=\"note\">TCP connections: {}, half open: {}, buffers: {}</p></section>",
+        Bytes(frames.bytes_in),
+        Bytes(frames.bytes_out),
+        tcp.open,
+        tcp.half_open,
+        Bytes(tcp.buffer_bytes as u64),
+    )
+}
