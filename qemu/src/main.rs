@@ -5,6 +5,7 @@
 //! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: its life and console | venti |
 //! | [`client`] | venti's wire protocol, written a second time | the node's code |
 //! | [`wire`], [`neighbour`] | a cable to the machine, and an honest host on it | venti |
+//! | [`http`] | asking for a page | what pages say |
 //! | [`tree`] | directory trees and how they differ | archives |
 //! | [`programs`] | the files of one build; calling `granary` | QEMU |
 //! | [`run`] | the main job | scenarios |
@@ -14,6 +15,7 @@
 
 mod accelerator;
 mod client;
+mod http;
 mod machine;
 mod neighbour;
 mod ports;

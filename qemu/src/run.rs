@@ -4,7 +4,7 @@ use crate::accelerator::Accelerator;
 use crate::client::Client;
 use crate::machine::{self, Bus, Firmware, Forward, Machine, Nic, Spec};
 use crate::programs::Programs;
-use crate::{ports, tree};
+use crate::{http, ports, tree};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,9 +55,9 @@ pub struct RunArgs {
     /// Port for venti behind p9any (not served by this version)
     #[arg(long, value_name = "PORT")]
     p9auth_port: Option<u16>,
-    /// Port for HTTP (not served by this version)
-    #[arg(long, value_name = "PORT")]
-    http_port: Option<u16>,
+    /// Port on 127.0.0.1 to look at the node by HTTP; 0: any free one
+    #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
+    http_port: u16,
     /// Port for 9P (not served by this version)
     #[arg(long, value_name = "PORT")]
     p9_port: Option<u16>,
@@ -79,7 +79,7 @@ pub struct RunArgs {
 pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     refuse_what_is_not_there(args)?;
     let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
-    let venti_port = ports::choose(args.venti_port)?;
+    let (venti_port, http_port) = (ports::choose(args.venti_port)?, ports::choose(args.http_port)?);
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
@@ -88,7 +88,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
-        forwards: forwards(args, venti_port)?,
+        forwards: forwards(args, venti_port, http_port)?,
         ..Spec::new(&programs.kernel, &disk)
     };
     let accelerator = Accelerator::probe(&programs.kernel);
@@ -98,7 +98,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     }
     prepare_disk(args, programs, &disk)?;
     println!("granary: starting {} ({})", machine::QEMU, accelerator.argument());
-    let node = Node { spec, accelerator, venti_port, programs, interrupted };
+    let node = Node { spec, accelerator, venti_port, http_port, programs, interrupted };
     if args.once { node.main_job() } else { node.serve() }
 }
 
@@ -111,12 +111,9 @@ fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
         "this version has no UEFI loader: use --firmware direct or --firmware bios"
     );
     ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
-    for (option, port) in [
-        ("--tls-port", args.tls_port),
-        ("--p9auth-port", args.p9auth_port),
-        ("--http-port", args.http_port),
-        ("--p9-port", args.p9_port),
-    ] {
+    for (option, port) in
+        [("--tls-port", args.tls_port), ("--p9auth-port", args.p9auth_port), ("--p9-port", args.p9_port)]
+    {
         if port.is_some() {
             println!("granary: nothing listens behind {option} in this version");
         }
@@ -125,10 +122,10 @@ fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
 }
 
 /// All forwarded ports. Those that nothing listens behind yet refuse connections, as a closed port does.
-fn forwards(args: &RunArgs, venti_port: u16) -> Result<Vec<Forward>> {
-    let mut forwards = vec![Forward { host: venti_port, guest: 17034 }];
-    let later =
-        [(args.tls_port, 17035), (args.p9auth_port, 27034), (args.http_port, 8000), (args.p9_port, 564)];
+fn forwards(args: &RunArgs, venti_port: u16, http_port: u16) -> Result<Vec<Forward>> {
+    let mut forwards =
+        vec![Forward { host: venti_port, guest: 17034 }, Forward { host: http_port, guest: 8000 }];
+    let later = [(args.tls_port, 17035), (args.p9auth_port, 27034), (args.p9_port, 564)];
     for (wanted, guest) in later {
         if let Some(wanted) = wanted {
             forwards.push(Forward { host: ports::choose(wanted)?, guest });
@@ -148,10 +145,12 @@ fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path) -> Result<()> 
         }
         return Ok(());
     }
-    // The forwarded port is on loopback, and QEMU's own network is all that the node sees of the world.
+    // The forwarded ports are on loopback, and QEMU's own network is all that the node sees of the world.
     let mut settings = args.set.clone();
-    if !settings.iter().any(|setting| setting.starts_with("venti=")) {
-        settings.push("venti=0.0.0.0/0,::/0".into());
+    for key in ["venti=", "http="] {
+        if !settings.iter().any(|setting| setting.starts_with(key)) {
+            settings.push(format!("{key}0.0.0.0/0,::/0"));
+        }
     }
     programs.create_image(disk, &args.size, &settings, &[])?;
     println!("granary: made disk {} ({})", disk.display(), args.size);
@@ -162,6 +161,7 @@ struct Node<'a> {
     spec: Spec,
     accelerator: Accelerator,
     venti_port: u16,
+    http_port: u16,
     programs: &'a Programs,
     /// The programs that are called end by themselves then, as does every wait here.
     interrupted: Arc<AtomicBool>,
@@ -223,6 +223,13 @@ impl Node<'_> {
         println!("{}", machine.console().trim_end());
         machine.echo_console();
         println!("granary: venti at {} (export venti={})", self.host(), self.host());
+        match http::get(self.http_port, "/readyz") {
+            Ok(answer) if answer.status == 200 => {
+                println!("granary: status at http://127.0.0.1:{}/", self.http_port)
+            }
+            // An image of an earlier version, or one that was told so.
+            _ => println!("granary: no status by HTTP: the disk's granary.ini has no http=0.0.0.0/0"),
+        }
         println!("granary: ready");
         while !self.is_interrupted() {
             ensure!(machine.is_running(), "QEMU has ended:\n{}", machine.console());

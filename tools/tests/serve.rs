@@ -7,7 +7,8 @@ mod server;
 mod support;
 
 use server::Server;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -37,6 +38,17 @@ fn make_disk(folder: &Path, name: &str) -> PathBuf {
 }
 
 impl Server {
+    /// A page's head and body.
+    fn page(&self, path: &str) -> (String, String) {
+        let address = self.http.strip_prefix("http://").unwrap().trim_end_matches('/');
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
     fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -82,4 +94,18 @@ fn a_tree_is_measured_and_copied_from_one_server_to_another() {
     assert!(listing.lines().any(|line| line.ends_with("tests/serve.rs")), "{listing}");
     let missing = run(&["copy", from, to, &"1".repeat(40)], b"");
     assert_eq!(missing.status.code(), Some(1));
+}
+
+#[test]
+fn a_served_disk_can_be_looked_at_by_http() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(&make_disk(folder.path(), "disk.img"));
+    text(&["write", "--host", &server.dial], b"one grain");
+    let (head, body) = server.page("/");
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.contains("1 stored"), "{head}\n{body}");
+    assert_eq!(server.page("/readyz").1, "ready\n");
+    assert!(server.page("/metrics").1.contains("\ngranary_venti_requests_total{op=\"write\"} 1\n"));
+    assert!(server.page("/index").1.contains("\twritten: clumps=1 "));
+    assert!(server.page("/set?name=devnull&value=1").0.starts_with("HTTP/1.1 404 "));
+    server.stop();
 }

@@ -6,10 +6,12 @@
 //! | `memory` | who may use how much of it |
 //! | `network` | the card, its addresses, and saying what they are |
 //! | `serve` | venti on a port: who is let in, one task for each connection |
+//! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
 //!
-//! Knows the order: devices → settings → recovery → store → network → tasks. Must not know how any of them works.
+//! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
+mod http;
 mod memory;
 mod network;
 mod serve;
@@ -31,7 +33,9 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::pin::pin;
 use futures_util::future::{Either, select};
+use http::NodeSite;
 use memory::Shares;
+use net::http::Stage;
 use net::tcp::Stack;
 use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
@@ -57,22 +61,30 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
+    // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
+    let stack = network::start(cards.into_iter(), &settings, shares.tcp);
+    let site = stack.as_ref().and_then(|stack| http::start(stack, &settings));
     let store = open_store(survey.parts, shares.store, settings.grow).await;
     let keeper = Rc::new(Keeper::new(survey.nine_fat));
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
     }
-    let stack = network::start(cards.into_iter(), &settings, shares.tcp);
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => serve(store, stack, &settings, &shares),
         _ => None,
     };
+    if let Some(site) = &site {
+        show(site, store.as_ref(), service.as_deref());
+    }
     if service.is_none() {
         log::error!("nothing is served; see above. The power button switches the machine off");
     }
     spawn(status::print(store.clone(), stack, service, settings.status));
     power::power_button().await;
     log::info!("power button: stopping");
+    if let Some(site) = &site {
+        site.set_stage(Stage::Stopping);
+    }
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;
@@ -193,6 +205,17 @@ fn serve(
     let networks: Vec<_> = settings.venti.iter().map(|network| format!("{network}")).collect();
     log::info!("serving venti on port {PORT} to {}", networks.join(", "));
     Some(service)
+}
+
+/// What was waited for is there, or will not come.
+fn show<B>(site: &NodeSite, store: Option<&Rc<Store<Part>>>, service: Option<&Service<B>>) {
+    if let Some(store) = store {
+        site.show_store(store.clone());
+    }
+    if let Some(service) = service {
+        site.show_venti(service.connections.clone());
+    }
+    site.set_stage(if service.is_some() { Stage::Serving } else { Stage::Failed });
 }
 
 /// Makes everything durable and complete, so that any venti can take over the disk.

@@ -6,6 +6,7 @@ mod clients;
 mod endings;
 mod flood;
 mod hostile;
+mod http;
 mod idle;
 mod memory;
 mod network;
@@ -75,6 +76,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("self-tests-of-the-machine", endings::self_tests),
     ("panic-is-reported-and-reboots", endings::panic_reboots),
     ("fault-is-reported-and-halts", endings::fault_halts),
+    ("http-shows-the-node-and-changes-nothing", http::shows_the_node),
+    ("http-hostile-bytes-and-slow-clients", http::hostile),
     ("no-disk-is-said", bad_input::no_disk),
     ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
     ("unknown-partition-is-said", bad_input::unknown_partition),

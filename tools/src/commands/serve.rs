@@ -1,5 +1,7 @@
 //! `granary serve`: a node on this host, with the same engine and the same protocol code as the machine's.
 
+mod http;
+
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::clock::HostClock;
 use crate::host::device::{Access, FileDevice};
@@ -7,6 +9,7 @@ use crate::host::parts::{self, FileParts};
 use crate::host::{self, stream};
 use crate::outcome::{CodedError, OutputArgs};
 use anyhow::{Context, anyhow};
+use http::Http;
 use net::clock::Clock;
 use net::venti::connections::{Connections, Ticket};
 use net::venti::serve::{Limits, serve_connection};
@@ -41,6 +44,10 @@ pub struct Args {
     /// Where to listen. Port 0 takes any free one, and prints it.
     #[arg(long, default_value = "tcp!127.0.0.1!17034", value_name = "ADDRESS")]
     listen: Dial,
+
+    /// Where to show the node by HTTP, to whoever reaches that address; not at all without it.
+    #[arg(long, value_name = "ADDRESS")]
+    http: Option<Dial>,
 
     /// Connections at a time.
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -87,26 +94,41 @@ type HostStore = Store<HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let http = match &args.http {
+        Some(address) => Some(http::start(listen(address, net::http::PORT).await?)?),
+        None => None,
+    };
     let (store, nine_fat) = open(&args).await?;
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat)));
-    let name = if args.listen.host == "*" { "0.0.0.0" } else { args.listen.host.as_str() };
-    let listener = TcpListener::bind((name, args.listen.port_or(VENTI_PORT))).await;
-    let listener = listener.with_context(|| format!("listening on {}", args.listen))?;
-    announce(&args, &store, &listener)?;
+    let listener = listen(&args.listen, VENTI_PORT).await?;
+    announce(&args, &store, &listener, http.as_ref())?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
-    let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), args.connections));
+    let connections = Connections::new(args.connections);
+    if let Some(http) = &http {
+        http.serving(&store, &connections);
+    }
+    let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), connections));
     tokio::select! {
         never = &mut accepting => match never {},
         () = store.background(tokio::time::sleep) => {}
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
+    if let Some(http) = &http {
+        http.stopping();
+    }
     // The store's errors belong to one thread, so they travel as text.
     store.close().await.map_err(|error| anyhow!("stopping: {error}"))?;
     keeper.save(&store, HostClock.wall()).await;
     log::info!("stopped; everything is durable");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn listen(address: &Dial, default_port: u16) -> anyhow::Result<TcpListener> {
+    let name = if address.host == "*" { "0.0.0.0" } else { address.host.as_str() };
+    let listener = TcpListener::bind((name, address.port_or(default_port))).await;
+    listener.with_context(|| format!("listening on {address}"))
 }
 
 async fn scrub(store: Rc<HostStore>, keeper: Rc<Keeper<HostPart>>, setting: Scrub) {
@@ -155,21 +177,32 @@ async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>)
     Ok((survey.parts, survey.nine_fat))
 }
 
-fn announce(args: &Args, store: &HostStore, listener: &TcpListener) -> anyhow::Result<()> {
+fn announce(
+    args: &Args,
+    store: &HostStore,
+    listener: &TcpListener,
+    http: Option<&Http>,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let dial = format!("tcp!{}!{}", address.ip(), address.port());
     let status = store.status();
     let clumps: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
     let json = serde_json::json!({
         "address": dial, "port": address.port(), "arenas": status.arenas.len(), "clumps": clumps,
+        "http": http.map(Http::address),
     });
     let arenas = status.arenas.len();
-    args.output.print(&json, format_args!("granary: serving {clumps} blocks in {arenas} arenas on {dial}"))
+    let shown = http.map(|http| format!("\ngranary: status at {}", http.address())).unwrap_or_default();
+    let text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}{shown}");
+    args.output.print(&json, text)
 }
 
 /// Lets clients in, for as long as it is polled. Dropped, it drops them.
-async fn accept(listener: &TcpListener, store: Rc<HostStore>, most: usize) -> std::convert::Infallible {
-    let connections = Connections::new(most);
+async fn accept(
+    listener: &TcpListener,
+    store: Rc<HostStore>,
+    connections: Rc<Connections>,
+) -> std::convert::Infallible {
     let blocks = Rc::new(StoreBlocks::new(store, HostClock));
     let mut serving = JoinSet::new();
     loop {
@@ -179,7 +212,7 @@ async fn accept(listener: &TcpListener, store: Rc<HostStore>, most: usize) -> st
                     Some(ticket) => {
                         serving.spawn_local(connection(stream, peer, Rc::clone(&blocks), ticket));
                     }
-                    None => log::warn!("{peer}: refused, all {most} connections are busy"),
+                    None => log::warn!("{peer}: refused, all connections are busy"),
                 },
                 // Out of descriptors, most likely: wait for some to come back.
                 Err(error) => {

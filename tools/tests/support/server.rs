@@ -10,19 +10,23 @@ pub struct Server {
     pub child: Child,
     /// Its address as a dial string.
     pub dial: String,
+    /// Where it is shown, as a browser takes it.
+    pub http: String,
 }
 
 impl Server {
     /// Serves a disk on a free port of the loopback.
     pub fn start(disk: &Path) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
-        command.args(["serve", "--listen", "tcp!127.0.0.1!0", "--json", "--disk"]);
+        let any = "tcp!127.0.0.1!0";
+        command.args(["serve", "--listen", any, "--http", any, "--json", "--disk"]);
         let mut child = command.arg(disk).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let dial = said["address"].as_str().unwrap().to_owned();
-        Server { child, dial }
+        let http = said["http"].as_str().unwrap().to_owned();
+        Server { child, dial, http }
     }
 }
 
