@@ -100,6 +100,12 @@ fn every_damaged_clump_is_found_and_nothing_else_is_reported() {
             let mut expected = BTreeSet::new();
             for _ in 0..rng.below(12) {
                 let clump = &clumps[rng.below(clumps.len() as u64) as usize];
+                let arena = &status.arenas[clump.arena];
+                let end = arena.start + u64::from(arena.block_size) + arena.durable.used;
+                // The sector in which a log ends was read when the store was opened: what lies in it is whole in memory.
+                if clump.place + clump.len() > end - end % u64::from(disk.sector_size()) {
+                    continue;
+                }
                 if rng.chance(1, 4) {
                     let size = u64::from(disk.sector_size());
                     let sector = (clump.place + rng.below(clump.len())) / size;

@@ -58,17 +58,3 @@ fn where_the_log_ends_in_a_bad_sector_another_arena_goes_on() {
         }
     });
 }
-
-#[test]
-fn a_full_arena_with_a_bad_sector_stays_without_a_seal_and_keeps_no_other_from_its_own() {
-    block_on(async {
-        let (disk, _) = filled(1 << 16, 50).await;
-        let start = open(&disk).await.status().arenas[0].start;
-        disk.spoil_sector((start + 512 + 5 * CLUMP) / 512);
-        let store = open(&disk).await;
-        store.close().await.unwrap();
-        let sealed: Vec<bool> = store.status().arenas.iter().map(|arena| arena.seal.is_some()).collect();
-        assert_eq!(sealed, [false, true, false, false]);
-        assert_eq!(store.status().damage.len(), 1);
-    });
-}
