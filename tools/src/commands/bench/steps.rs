@@ -215,6 +215,7 @@ impl Steps<'_> {
         for number in 0..INDEX_ENTRIES {
             index.insert(&Score::of(&numbers.next().to_be_bytes()), BlockType::DATA, number * 8192);
         }
+        index.finish_filling();
         self.each("index look-up", |_, score, _| {
             black_box(index.candidates(score, BlockType::DATA).count());
         });
