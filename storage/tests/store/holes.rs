@@ -10,8 +10,11 @@ use storage::simulation::block_on;
 use storage::store::{Store, StoreError};
 
 const DATA: BlockType = BlockType::DATA;
-const FIRST: &[u8; 320] = include_bytes!("../fixtures/collision/shattered-1.bin");
-const SECOND: &[u8; 320] = include_bytes!("../fixtures/collision/shattered-2.bin");
+const COMMON: &[u8; 192] = include_bytes!("../fixtures/collision/common.bin");
+const ENDS: [&[u8; 128]; 2] = [
+    include_bytes!("../fixtures/collision/shattered-1.bin"),
+    include_bytes!("../fixtures/collision/shattered-2.bin"),
+];
 
 async fn refuses<D: BlockDevice + 'static>(store: &Store<D>, second: &[u8], first: &[u8]) {
     let score = Score::of(first);
@@ -24,8 +27,9 @@ async fn refuses<D: BlockDevice + 'static>(store: &Store<D>, second: &[u8], firs
 
 #[test]
 fn of_two_blocks_with_one_score_the_first_stays_and_the_second_is_refused() {
-    assert!(FIRST != SECOND && Score::of(FIRST) == Score::of(SECOND));
-    for (first, second) in [(FIRST, SECOND), (SECOND, FIRST)] {
+    let [one, other] = &ENDS.map(|end| [&COMMON[..], end].concat());
+    assert!(one != other && Score::of(one) == Score::of(other));
+    for (first, second) in [(one, other), (other, one)] {
         let disk = Rc::new(RamDisk::from(fresh_arenas(512, 8192, 1 << 20, 4, 1)));
         block_on(async {
             let (store, _) = open(vec![disk.clone()]).await.unwrap();
