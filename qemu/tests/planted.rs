@@ -23,16 +23,16 @@ const BUGS: [(u32, &str); 10] = [
     (2, "the flush of the tails is skipped"),
     (3, "tails are written before clumps"),
     (4, "directories are written before clumps"),
-    (5, "the index is ahead of the log"),
+    (5, "index sections are flushed, the log that they point into is not"),
     (6, "a duplicate is not compared"),
-    (7, "a sync succeeds after a write that failed"),
+    (7, "a sync succeeds although a write has failed"),
     (8, "what a failed commit wrote is not written again as a whole"),
     (9, "a block is served unverified"),
     (10, "two writers of one block do not wait for each other"),
 ];
 
 /// A file of the engine, a text in it, and what stands there in the copy.
-const EDITS: [(&str, &str, &str); 10] = [
+const EDITS: [(&str, &str, &str); 9] = [
     (
         "lib.rs",
         "#[cfg(test)]\nextern crate std;\n",
@@ -67,24 +67,22 @@ pub(crate) fn lives(bug: u32) -> bool {
                 self.flush(&BTreeSet::from([arena.partition])).await?;
             }
         }
-        self.write_log(plan.groups).await?;
+        let written = self.write_log(plan.groups).await;
+        if !crate::lives(7) {
+            written?;
+        }
 ",
     ),
     (
         "store/commit.rs",
-        "    let result = core.carry_out(&plan).await;\n",
-        "    for planned in plan.arenas.iter().filter(|_| crate::lives(5)) {
-        core.state_mut().arenas[planned.arena].durable = planned.counters;
-    }
-    let result = core.carry_out(&plan).await;
+        "    async fn flush(&self, partitions: &BTreeSet<usize>) -> Result<(), StoreError> {\n",
+        "    async fn flush(&self, partitions: &BTreeSet<usize>) -> Result<(), StoreError> {
+        if crate::lives(5) {
+            return Ok(());
+        }
 ",
     ),
     ("store/write.rs", "        if !same {\n", "        if !same && !crate::lives(6) {\n"),
-    (
-        "store/commit.rs",
-        "                return ended.result.clone();\n",
-        "                return if crate::lives(7) { Ok(()) } else { ended.result.clone() };\n",
-    ),
     (
         "store/commit.rs",
         "        self.groups = Group::merged(core::mem::take(&mut self.groups));\n",
