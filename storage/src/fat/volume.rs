@@ -196,6 +196,11 @@ impl<D: BlockDevice> Volume<D> {
         if old.as_ref().is_some_and(|old| old.is_directory) {
             return Err(FatError::WrongKind(path.to_string()));
         }
+        // Before anything is allocated: what a damaged file has lost may be given to its successor.
+        let old_chain = match &old {
+            Some(old) => self.chain(path, old.cluster)?,
+            None => Vec::new(),
+        };
         let chain = self.table.allocate(len.div_ceil(self.geometry.cluster_len()))?;
         // From here to the end, an error leaves the table in memory unlike the one on the disk.
         self.stale = true;
@@ -211,8 +216,7 @@ impl<D: BlockDevice> Volume<D> {
             }
             None => self.add_entries(&mut directory, name, &state).await?,
         }
-        if let Some(old) = old {
-            let old_chain = self.chain(path, old.cluster)?;
+        if !old_chain.is_empty() {
             self.table.free(&old_chain);
             self.write_table().await?;
         }

@@ -214,6 +214,20 @@ fn after_a_failed_write_the_next_one_starts_from_the_disk() {
 }
 
 #[test]
+fn a_file_whose_cluster_the_table_calls_free_is_not_replaced_into_it() {
+    let (disk, mut volume) = formatted();
+    block_on(volume.replace("a", b"old", NOW)).unwrap();
+    let cluster = block_on(volume.entry("a")).unwrap().cluster;
+    let table = volume.geometry().table_at(0) * 512;
+    disk.put(table + 2 * u64::from(cluster), &[0, 0]);
+    let mut volume = mount(&disk);
+    let refused = block_on(volume.replace("a", b"new", NOW));
+    assert!(matches!(refused, Err(FatError::Damaged { .. })), "{refused:?}");
+    block_on(volume.replace("b", b"another", NOW)).unwrap();
+    assert_eq!(block_on(volume.read("b", 9)).unwrap(), b"another");
+}
+
+#[test]
 fn chains_that_two_files_share_are_not_reclaimed() {
     let (disk, mut volume) = formatted();
     for name in ["a", "b"] {
