@@ -83,8 +83,12 @@ impl<D: BlockDevice> Finder<'_, D> {
             _ => {}
         }
         let at = other_at.min(last);
-        let second = self.device.read(at, 1).await?;
-        let second_copy = self.gpt_entries(gpt::Header::parse(&second, at)).await?;
+        // Of a disk that was cut off, or is bad there, the first copy is enough.
+        let second = match self.device.read(at, 1).await {
+            Err(DeviceError::Read { .. }) => Err(gpt::GptError::BadHeader),
+            second => gpt::Header::parse(&second?, at),
+        };
+        let second_copy = self.gpt_entries(second).await?;
         let entries = match (first_copy, second_copy) {
             (Ok(entries), Ok(_)) => entries,
             (Ok(entries), Err(problem)) => {
@@ -122,7 +126,10 @@ impl<D: BlockDevice> Finder<'_, D> {
         if end.is_none_or(|end| end > self.device.sector_count()) {
             return Ok(Err(gpt::GptError::BadHeader));
         }
-        Ok(header.entries(&self.device.read(header.entries_at, count).await?))
+        match self.device.read(header.entries_at, count).await {
+            Err(DeviceError::Read { .. }) => Ok(Err(gpt::GptError::BadHeader)),
+            entries => Ok(header.entries(&entries?)),
+        }
     }
 
     async fn dos(&mut self, entries: Vec<mbr::Entry>) -> Result<(), DeviceError> {

@@ -26,7 +26,9 @@ impl Server {
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let dial = said["address"].as_str().unwrap().to_owned();
         let http = said["http"].as_str().unwrap().to_owned();
-        Server { child, dial, http }
+        let server = Server { child, dial, http };
+        println!("{} is shown at {}", server.dial, server.http);
+        server
     }
 }
 
