@@ -23,6 +23,9 @@ const BLOCK: u64 = 8192;
 const NOW: Timestamp = Timestamp(1_800_000_000);
 const LUMPS: u64 = 1500;
 
+/// A kind of damage, and its byte in the partition.
+type Named = (&'static str, u64);
+
 /// Runs `granary`; its exit code, and its output as JSON.
 fn granary(arguments: &[&str]) -> (i32, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_granary")).args(arguments).arg("--json").output().unwrap();
@@ -55,7 +58,7 @@ impl Image {
     fn filled(folder: &Path) -> Image {
         let path = support::make_disk(folder, "disk.img", &["--size", "256m", "--arena-size", "4m"]);
         let scores = tools::host::run(async {
-            let parts = of_disks(&[path.clone()], Access::Write).await?.parts;
+            let parts = of_disks(std::slice::from_ref(&path), Access::Write).await?.parts;
             let (store, _) = Store::open(parts, StoreSettings::default(), NOW).await.unwrap();
             let mut scores = Vec::new();
             for number in 0..LUMPS {
@@ -129,7 +132,7 @@ fn what_dd_destroys_is_named_and_comes_back_byte_for_byte() {
     let tail = start + BLOCK + size;
     let bucket = 794_624 + 50 * BLOCK;
     // Where in the image, how much; which kinds the check must name, and at which byte of the partition.
-    let harms: [(u64, u64, &[(&str, u64)]); 6] = [
+    let harms: [(u64, u64, &[Named]); 6] = [
         (image.arenas + start, BLOCK, &[("head", start), ("seal", start)]),
         (image.arenas + tail, BLOCK, &[("tail", tail)]),
         (image.arenas + second_tail, BLOCK, &[("tail", second_tail)]),
