@@ -14,7 +14,8 @@ const SPARE_MAX: usize = 4 << 20;
 /// The end of an arena's log, in memory: from the last sector border before it on.
 #[derive(Debug)]
 pub(crate) struct OpenLog {
-    /// Offset in the partition of the first byte, on a sector border.
+    /// Offset in the partition of the first byte, on a sector border; or where the log begins, if that is in the midst of
+    /// a sector: the rest of that sector may change without us.
     start: u64,
     bytes: Vec<u8>,
     /// Bytes at the front that are in earlier groups, or on the disk, already.
@@ -26,7 +27,7 @@ pub(crate) struct OpenLog {
     end_missing: bool,
 }
 
-/// Log bytes that are to be written: whole sectors, the end mark included.
+/// Log bytes that are to be written: up to a sector border, the end mark included.
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) arena: usize,
@@ -40,10 +41,9 @@ pub(crate) struct Group {
 }
 
 impl OpenLog {
-    /// A log that ends at `end`, an offset in the partition; `last_sector` are the bytes from the sector border to it.
+    /// A log that ends at `end`, an offset in the partition; `last_sector` are its bytes from the sector border on.
     pub(crate) fn new(end: u64, last_sector: &[u8], sector_size: u32) -> OpenLog {
         let sector_size = sector_size as usize;
-        debug_assert!((end as usize - last_sector.len()).is_multiple_of(sector_size));
         let start = end - last_sector.len() as u64;
         OpenLog {
             start,
@@ -93,14 +93,18 @@ impl OpenLog {
         }
         self.end_missing = false;
         let end = self.bytes.len();
-        let border = end - end % self.sector_size;
+        // Whole sectors end here, as seen from `start`.
+        let into_sector = (self.start % self.sector_size as u64) as usize;
+        let border = (end + into_sector) / self.sector_size * self.sector_size;
+        let border = border.saturating_sub(into_sector);
         let carry = self.bytes[border..].to_vec();
         let mut next = core::mem::take(&mut self.spare);
         next.reserve(end + self.sector_size);
         let mut bytes = core::mem::replace(&mut self.bytes, next);
         self.bytes.extend_from_slice(&carry);
         self.carried = carry.len();
-        bytes.resize((end + END_MARK_LEN as usize).next_multiple_of(self.sector_size), 0);
+        let whole = (into_sector + end + END_MARK_LEN as usize).next_multiple_of(self.sector_size);
+        bytes.resize(whole - into_sector, 0);
         let offset = self.start;
         self.start += border as u64;
         Some(Group { arena, offset, bytes: Bytes::from(bytes), log_len: end, written: false })
@@ -163,6 +167,23 @@ mod tests {
         log.append(&[1; 38], &[2; 512 - 38 + 2]);
         let group = log.close(0).unwrap();
         assert_eq!((group.offset, group.bytes.len()), (8192, 1536));
+    }
+
+    #[test]
+    fn a_log_that_begins_within_a_sector_leaves_what_stands_before_it_alone() {
+        let mut log = OpenLog::new(8192 + 512, &[], 4096);
+        log.append(&[1; 38], &[2; 100]);
+        let group = log.close(0).unwrap();
+        assert_eq!((group.offset, group.bytes.len()), (8192 + 512, 4096 - 512));
+        log.append(&[3; 38], &[4; 4000]);
+        let group = log.close(0).unwrap();
+        assert_eq!((group.offset, group.bytes.len()), (8192 + 512, 8192 - 512));
+        assert_eq!(group.bytes[137..139], [2, 3]);
+        log.append(&[5; 38], &[6; 10]);
+        let group = log.close(0).unwrap();
+        assert_eq!((group.offset, group.bytes.len()), (8192 + 4096, 4096));
+        let carried = 512 + 138 + 4038 - 4096;
+        assert_eq!(group.bytes[carried - 1..carried + 1], [4, 5]);
     }
 
     #[test]

@@ -118,7 +118,8 @@ pub(crate) async fn read_appender<D: BlockDevice>(
 ) -> Result<Appender, DeviceError> {
     let end = geometry.log_base() + used;
     let sector = u64::from(device.sector_size());
-    let start = end - end % sector;
+    // With sectors larger than blocks the log's first sector has the tail of the arena before it, which changes.
+    let start = (end - end % sector).max(geometry.log_base());
     let last_sector = read_bytes(device, start, (end - start) as usize).await?;
     let log = OpenLog::new(end, &last_sector, device.sector_size());
     let (block, len) = geometry.record_place(records);
