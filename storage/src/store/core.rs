@@ -59,6 +59,8 @@ pub(crate) struct State {
     pub(crate) index: MemoryIndex,
     /// Every block is in `index`; if not, it has those that the index on disk lacks.
     pub(crate) index_whole: bool,
+    /// Clumps in all logs.
+    pub(crate) clumps: u64,
     /// Addresses of clumps for which the index on disk has no room.
     pub(crate) overflow: BTreeSet<u64>,
     pub(crate) cache: LumpCache,
@@ -105,8 +107,10 @@ impl<D: BlockDevice> Core<D> {
         let partitions = RefCell::new(partitions);
         let dirty = parts.arenas.iter().enumerate().filter(|(_, arena)| arena.is_dirty());
         let dirty_arenas: BTreeSet<usize> = dirty.map(|(number, _)| number).collect();
+        let clumps = parts.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
         let state = State {
             arenas: parts.arenas,
+            clumps,
             unmapped: parts.unmapped,
             index: parts.index,
             index_whole: parts.index_whole,

@@ -76,7 +76,10 @@ impl IndexJobs {
         if let Some(job) = running.as_mut() {
             let left_behind = job.as_mut().await;
             *running = None;
-            left_behind?;
+            // What it has not done is still missing; whether it can be done now is another question.
+            if let Err(error) = left_behind {
+                log::error!("cannot bring the index up to the log, will try again: {error}");
+            }
         }
         let Some(job) = next() else { return Ok(false) };
         let result = running.insert(job).as_mut().await;
@@ -278,11 +281,15 @@ impl<D: BlockDevice> Core<D> {
 }
 
 impl State {
-    /// Whether the index in memory may take no more entries.
+    /// Whether the index in memory may take no more entries. Where it is all there is, the next start must have room for
+    /// every clump of the logs (a repaired block has two), and for what it may find behind them.
     pub(crate) fn index_is_full(&self, settings: &StoreSettings) -> bool {
-        let most =
-            if self.index_whole { settings.index_bytes_max as u64 } else { settings.recent_bytes_max() };
-        self.index.estimate_bytes() >= most
+        if self.index_whole {
+            let most = settings.index_bytes_max as u64;
+            self.clumps.max(self.index.len()) * BYTES_PER_BLOCK >= most - most / 16
+        } else {
+            self.index.estimate_bytes() >= settings.recent_bytes_max()
+        }
     }
 
     /// Durable clumps that the index does not have yet.

@@ -74,9 +74,6 @@ impl<D: BlockDevice> Core<D> {
                 Candidate::Other => {}
             }
         }
-        if self.state().index_is_full(&self.settings) {
-            return Err(StoreError::IndexFull);
-        }
         let address = self.append(block_type, score, &lump, now).await?;
         let mut state = self.state_mut();
         for damaged in &damaged {
@@ -131,6 +128,9 @@ impl<D: BlockDevice> Core<D> {
         let header =
             ClumpHeader { block_type, stored_len, lump_len, score, encoding, creator: 0, written_at: now };
         loop {
+            if self.state().index_is_full(&self.settings) {
+                return Err(StoreError::IndexFull);
+            }
             let arena = match self.state_mut().arena_for(stored_len) {
                 Some(arena) => arena,
                 None => return Err(StoreError::NoSpace),
@@ -204,6 +204,7 @@ impl State {
         self.dirty_bytes += CLUMP_HEADER_LEN + stored.bytes.len();
         self.dirty_arenas.insert(number);
         self.changes += 1;
+        self.clumps += 1;
         if arena.appender.as_ref().is_some_and(|appender| appender.log.fresh_len() >= group_bytes) {
             self.close_group(number);
         }
