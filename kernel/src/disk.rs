@@ -98,4 +98,10 @@ impl BlockDevice for Disk {
             Device::VirtioBlock(disk) => disk.flush().await,
         }
     }
+
+    fn failed_flushes(&self) -> u64 {
+        match &self.device {
+            Device::VirtioBlock(disk) => disk.failed_flushes(),
+        }
+    }
 }

@@ -1,10 +1,12 @@
 //! A window on a device: a named run of sectors that is itself a device.
 //!
-//! Knows its bounds. Must not know what lies inside, nor which table it was found in.
+//! Knows its bounds, and that it shares a write cache with its neighbours. Must not know what lies inside, nor which table
+//! it was found in.
 
 use crate::device::{BlockDevice, DeviceError};
 use alloc::string::String;
 use bytes::Bytes;
+use core::cell::Cell;
 
 /// A named range of sectors of `D`. Nothing that is asked of it reaches outside.
 #[derive(Clone, Debug)]
@@ -13,6 +15,8 @@ pub struct Partition<D> {
     device: D,
     first: u64,
     count: u64,
+    /// Failed flushes of the device that this window has answered for.
+    failures: Cell<u64>,
 }
 
 /// A partition that does not lie wholly on its device: its table is wrong, or the disk has shrunk.
@@ -42,7 +46,10 @@ impl<D: BlockDevice> Partition<D> {
     ) -> Result<Partition<D>, PartitionOutsideDisk> {
         let (name, disk) = (name.into(), device.sector_count());
         match first.checked_add(count) {
-            Some(end) if end <= disk => Ok(Partition { name, device, first, count }),
+            Some(end) if end <= disk => {
+                let failures = Cell::new(device.failed_flushes());
+                Ok(Partition { name, device, first, count, failures })
+            }
             _ => Err(PartitionOutsideDisk { name, first, count, disk }),
         }
     }
@@ -50,7 +57,8 @@ impl<D: BlockDevice> Partition<D> {
     /// The whole of a device.
     pub fn whole(name: impl Into<String>, device: D) -> Partition<D> {
         let count = device.sector_count();
-        Partition { name: name.into(), device, first: 0, count }
+        let failures = Cell::new(device.failed_flushes());
+        Partition { name: name.into(), device, first: 0, count, failures }
     }
 
     /// What it is called in tables, settings and messages.
@@ -106,8 +114,18 @@ impl<D: BlockDevice> BlockDevice for Partition<D> {
         self.device.write(below, data).await.map_err(|error| self.translated(error))
     }
 
+    /// Fails once, too, when the flush of a neighbour has failed since the last call: the device may have forgotten what
+    /// was written here.
     async fn flush(&self) -> Result<(), DeviceError> {
-        self.device.flush().await
+        let flushed = self.device.flush().await;
+        let failures = self.device.failed_flushes();
+        let known = self.failures.replace(failures);
+        flushed?;
+        if known == failures { Ok(()) } else { Err(DeviceError::Flush) }
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        self.device.failed_flushes()
     }
 }
 
@@ -115,6 +133,7 @@ impl<D: BlockDevice> BlockDevice for Partition<D> {
 mod tests {
     use super::*;
     use crate::device::ram::RamDisk;
+    use crate::device::sim::{Fault, Request, SimDisk};
     use crate::simulation::block_on;
     use alloc::rc::Rc;
     use alloc::vec;
@@ -127,6 +146,22 @@ mod tests {
             window.write(4, Bytes::from(vec![7; 512])).await.unwrap();
             assert_eq!(disk.read(14, 1).await.unwrap(), vec![7; 512]);
             assert_eq!(window.read(4, 1).await.unwrap(), vec![7; 512]);
+        });
+    }
+
+    #[test]
+    fn the_failed_flush_of_a_neighbour_is_a_failure_of_ours_once() {
+        let disk = Rc::new(SimDisk::new(RamDisk::new(512, 100).image(), 1));
+        let window = |first| Partition::new("window", disk.clone(), first, 10).unwrap();
+        let (one, other) = (window(0), window(10));
+        disk.inject(Request::Flush, 1, Fault::Fail);
+        block_on(async {
+            assert_eq!(one.flush().await, Err(DeviceError::Flush));
+            assert_eq!(other.flush().await, Err(DeviceError::Flush));
+            let late = window(20);
+            for window in [&one, &other, &late] {
+                assert_eq!(window.flush().await, Ok(()));
+            }
         });
     }
 

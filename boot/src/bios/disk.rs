@@ -106,4 +106,9 @@ impl BlockDevice for BiosDisk {
     async fn flush(&self) -> Result<(), DeviceError> {
         Ok(())
     }
+
+    /// There is nothing to flush.
+    fn failed_flushes(&self) -> u64 {
+        0
+    }
 }

@@ -32,6 +32,11 @@ pub trait BlockDevice {
 
     /// Returns once every write that had completed before the call survives a power cut.
     async fn flush(&self) -> Result<(), DeviceError>;
+
+    /// Flushes that have failed so far. Each may have lost writes of anyone who shares the device: who has unflushed
+    /// writes, and asks for a flush of its own only afterwards, must count them as lost although that one succeeds.
+    /// [`Partition`](crate::partition::Partition) sees to it.
+    fn failed_flushes(&self) -> u64;
 }
 
 /// Why a device did not do what it was asked. Says nothing of what is on the disk.
@@ -89,6 +94,10 @@ impl<D: BlockDevice> BlockDevice for Rc<D> {
     async fn flush(&self) -> Result<(), DeviceError> {
         (**self).flush().await
     }
+
+    fn failed_flushes(&self) -> u64 {
+        (**self).failed_flushes()
+    }
 }
 
 impl<D: BlockDevice> BlockDevice for &D {
@@ -110,5 +119,9 @@ impl<D: BlockDevice> BlockDevice for &D {
 
     async fn flush(&self) -> Result<(), DeviceError> {
         (**self).flush().await
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        (**self).failed_flushes()
     }
 }

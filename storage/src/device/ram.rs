@@ -75,6 +75,11 @@ impl BlockDevice for RamDisk {
     async fn flush(&self) -> Result<(), DeviceError> {
         Ok(())
     }
+
+    /// None ever does.
+    fn failed_flushes(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]

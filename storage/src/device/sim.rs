@@ -70,6 +70,7 @@ struct State {
     counts: Counts,
     faults: Vec<Planned>,
     faults_met: u64,
+    failed_flushes: u64,
     unreadable: BTreeSet<u64>,
     operations: u64,
     cut_at: Option<u64>,
@@ -112,6 +113,7 @@ impl SimDisk {
             counts: Counts::default(),
             faults: Vec::new(),
             faults_met: 0,
+            failed_flushes: 0,
             unreadable: BTreeSet::new(),
             operations: 0,
             cut_at: None,
@@ -442,6 +444,7 @@ impl BlockDevice for SimDisk {
         match fault {
             Some(Fault::Fail) => {
                 self.settle(&covered, false);
+                self.state.borrow_mut().failed_flushes += 1;
                 return Err(DeviceError::Flush);
             }
             Some(Fault::Ignore) => {}
@@ -449,6 +452,10 @@ impl BlockDevice for SimDisk {
             _ => self.settle(&covered, true),
         }
         Ok(())
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        self.state.borrow().failed_flushes
     }
 }
 

@@ -54,6 +54,10 @@ impl<D: BlockDevice> BlockDevice for Stretched<D> {
     async fn flush(&self) -> Result<(), DeviceError> {
         self.device.flush().await
     }
+
+    fn failed_flushes(&self) -> u64 {
+        self.device.failed_flushes()
+    }
 }
 
 #[cfg(test)]

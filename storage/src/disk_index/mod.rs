@@ -115,6 +115,11 @@ impl<D: BlockDevice> DiskIndex<D> {
         self.config.borrow().arenas.clone()
     }
 
+    /// Sections, and the filter.
+    pub(crate) fn partition_count(&self) -> usize {
+        self.sections.len() + usize::from(self.bloom.is_some())
+    }
+
     /// What it is made of.
     pub(crate) fn status(&self) -> IndexStatus {
         let config = self.config.borrow();

@@ -48,7 +48,8 @@ pub use watch::{IndexStatus, SectionStatus, StoreTotals};
 
 use crate::Timestamp;
 use crate::block_type::BlockType;
-use crate::device::BlockDevice;
+use crate::device::{BlockDevice, DeviceError};
+use crate::disk_index::DiskIndex;
 use crate::format::Name;
 use crate::recovery::OpenReport;
 use crate::score::Score;
@@ -217,6 +218,14 @@ impl<D: BlockDevice + 'static> Store<D> {
     /// # Errors
     /// As for [`Store::flush_index`]; then what was synced is safe all the same.
     pub async fn close(&self) -> Result<(), StoreError> {
+        // Each partition tells once of a failed flush of its disk's, also of one that is past and mended.
+        let of_index = self.core.disk_index.as_ref().map_or(0, DiskIndex::partition_count);
+        for _ in 0..self.core.partition_count() + of_index {
+            match self.flush_index().await {
+                Err(StoreError::Device { error: DeviceError::Flush, .. }) => {}
+                result => return result,
+            }
+        }
         self.flush_index().await
     }
 

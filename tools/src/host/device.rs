@@ -7,6 +7,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::device::{BlockDevice, DeviceError};
 
 /// Bytes in a sector of any file here.
@@ -17,6 +18,7 @@ const SECTOR_SIZE: u32 = 512;
 pub struct FileDevice {
     file: Arc<File>,
     sectors: u64,
+    failed_flushes: Arc<AtomicU64>,
 }
 
 /// What a device is opened for.
@@ -63,7 +65,8 @@ impl FileDevice {
         })?;
         // A disk's metadata knows no size; its end does.
         let bytes = file.seek(SeekFrom::End(0)).map_err(host)?;
-        Ok(FileDevice { file: Arc::new(file), sectors: bytes / u64::from(SECTOR_SIZE) })
+        let sectors = bytes / u64::from(SECTOR_SIZE);
+        Ok(FileDevice { file: Arc::new(file), sectors, failed_flushes: Arc::default() })
     }
 
     fn place(&self, first: u64, count: u64) -> Result<u64, DeviceError> {
@@ -126,8 +129,13 @@ impl BlockDevice for FileDevice {
     async fn flush(&self) -> Result<(), DeviceError> {
         self.blocking(File::sync_data).await.map_err(|error| {
             log::error!("flushing: {error}");
+            self.failed_flushes.fetch_add(1, Ordering::Relaxed);
             DeviceError::Flush
         })
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        self.failed_flushes.load(Ordering::Relaxed)
     }
 }
 

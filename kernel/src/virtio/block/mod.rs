@@ -23,7 +23,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use async_lock::Mutex;
 use bytes::Bytes;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use event_listener::Event;
 use futures_util::future::try_join_all;
@@ -48,6 +48,7 @@ pub struct VirtioBlock<T: Transport> {
     turn: Mutex<()>,
     /// A place in the queue came free, or the disk went.
     room: Event,
+    failed_flushes: Cell<u64>,
 }
 
 impl<T: Transport> VirtioBlock<T> {
@@ -57,7 +58,13 @@ impl<T: Transport> VirtioBlock<T> {
         let geometry = Geometry::read(&transport, features)?;
         let mut queue = Queue::open::<H>(transport, features, name)?;
         begin(queue.transport())?;
-        Ok(VirtioBlock { geometry, queue: RefCell::new(queue), turn: Mutex::new(()), room: Event::new() })
+        Ok(VirtioBlock {
+            geometry,
+            queue: RefCell::new(queue),
+            turn: Mutex::new(()),
+            room: Event::new(),
+            failed_flushes: Cell::new(0),
+        })
     }
 
     /// What the device says of itself.
@@ -200,6 +207,13 @@ impl<T: Transport> BlockDevice for VirtioBlock<T> {
         if !self.geometry.flushes {
             return self.queue.borrow().check().map_err(|failure| failure.as_error(DeviceError::Flush));
         }
-        self.request(Data::Flush).await.map_err(|failure| failure.as_error(DeviceError::Flush))
+        self.request(Data::Flush).await.map_err(|failure| {
+            self.failed_flushes.set(self.failed_flushes.get() + 1);
+            failure.as_error(DeviceError::Flush)
+        })
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        self.failed_flushes.get()
     }
 }
