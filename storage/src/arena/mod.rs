@@ -96,6 +96,15 @@ impl Arena {
         Log { name: self.name, geometry: self.geometry, clump_magic: self.clump_magic }
     }
 
+    /// Its tail's counters are wrong: the log alone says what it has.
+    pub(crate) fn forget_counters(&mut self) {
+        self.tail_damaged = true;
+        self.on_disk_used = 0;
+        for counters in [&mut self.indexed, &mut self.placed, &mut self.durable, &mut self.current] {
+            *counters = Counters::default();
+        }
+    }
+
     /// Whether anything of it is not durable.
     pub(crate) fn is_dirty(&self) -> bool {
         self.tail_dirty

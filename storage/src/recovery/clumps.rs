@@ -119,6 +119,21 @@ pub(crate) async fn check_directory<D: BlockDevice>(device: &D, log: &Log, gap: 
     Ok(())
 }
 
+/// Whether a whole clump begins behind `clumps`, within the gap, and ends outside: then the gap does not end where a log
+/// ever ended, and the tail that says so is damaged.
+pub(crate) async fn is_cut_off<D: BlockDevice>(
+    device: &D,
+    log: &Log,
+    gap: Gap,
+    clumps: &[Placed],
+) -> Result<bool, DeviceError> {
+    let last = clumps.last().map(|(offset, record)| offset + record.clump_len() as u64);
+    let limit = log.geometry.log_limit(gap.from.clumps.saturating_add(clumps.len() as u32 + 1));
+    let mut cursor = LogCursor::new(device, log.geometry, log.clump_magic, limit);
+    let Some(next) = cursor.find(last.unwrap_or(gap.from.used), gap.to.used).await? else { return Ok(false) };
+    Ok(cursor.header(next).await?.is_ok_and(|header| next + header.clump_len() as u64 > gap.to.used))
+}
+
 /// The clumps of a gap as their headers have them. What does not parse is reported and passed by.
 pub(crate) async fn from_log<D: BlockDevice>(
     device: &D,

@@ -1,7 +1,7 @@
 //! The clumps that an arena's tail counts, into the memory index: all of them, or those that the index on disk does not
 //! have. Reads only.
 
-use super::clumps::{DirectoryReader, Gap, Placed, Unusable, from_log};
+use super::clumps::{DirectoryReader, Gap, Placed, Unusable, from_log, is_cut_off};
 use super::read_appender;
 use super::report::OpenReport;
 use crate::arena::Arena;
@@ -10,6 +10,7 @@ use crate::format::arena_tail::Counters;
 use crate::memory_index::MemoryIndex;
 use crate::recovery::ArenaReport;
 use crate::store::{Damage, DamageCause};
+use alloc::vec::Vec;
 
 /// Clumps held at a time.
 const CLUMPS_MAX: usize = 8192;
@@ -38,7 +39,14 @@ pub(super) async fn fill<D: BlockDevice>(
     // What the directory said so far of this arena may be wrong, too.
     let addresses = arena.address..arena.address + arena.geometry.size();
     index.retain(|address| !addresses.contains(&address));
-    let clumps = from_log(device, &arena.log(), gap, &mut report.damage).await?;
+    let mut damage = Vec::new();
+    let clumps = from_log(device, &arena.log(), gap, &mut damage).await?;
+    if !arena.durable.sealed && is_cut_off(device, &arena.log(), gap, &clumps).await? {
+        report.damage.push(Damage { arena: arena.name, offset: 0, cause: DamageCause::Tail });
+        arena.forget_counters();
+        return Ok(());
+    }
+    report.damage.append(&mut damage);
     rebuild_directory(device, arena, gap, &clumps, report).await?;
     put(index, arena, &clumps);
     Ok(())
