@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::cell::Cell;
 use core::pin::pin;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 
 /// The time that trials write.
 pub(super) const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -123,7 +123,8 @@ async fn ask<D: BlockDevice + 'static>(
     match rng.below(100) {
         0..40 if may_grow => write(model, store, model.lumps.fresh()).await,
         0..50 => write(model, store, model.lumps.recent(rng)).await,
-        50..57 => write(model, store, model.lumps.earlier(rng)).await,
+        50..54 => write(model, store, model.lumps.earlier(rng)).await,
+        54..57 if may_grow => write_at_once(model, store).await,
         57..60 if load.twins => write(model, store, twin(rng.chance(1, 2))).await,
         60..62 => refuse(model, store).await,
         62..64 => flush_index(model, store).await,
@@ -147,6 +148,13 @@ pub(super) async fn write<D: BlockDevice + 'static>(
     }
     model.acknowledge(key, &lump);
     Ok(())
+}
+
+/// Two who store the same new block at the same moment.
+async fn write_at_once<D: BlockDevice + 'static>(model: &Model, store: &Store<D>) -> Result<(), StoreError> {
+    let lump = model.lumps.fresh();
+    let (one, other) = join(write(model, store, lump.clone()), write(model, store, lump)).await;
+    one.and(other)
 }
 
 /// A sync that answers success covers everything that was acknowledged before it was asked for.
@@ -193,8 +201,11 @@ async fn miss<D: BlockDevice + 'static>(
     let mut unknown = Score::NULL;
     rng.fill(&mut unknown.0);
     let key: Key = (unknown, BlockType::DATA);
-    if !matches!(store.read(key.0, key.1).await, Err(StoreError::NoSuchBlock { .. })) {
-        model.accuse(format!("{unknown} was never stored, and something was served for it"));
+    match store.read(key.0, key.1).await {
+        Ok(_) => model.accuse(format!("{unknown} was never stored, and something was served for it")),
+        Err(StoreError::NoSuchBlock { .. }) => {}
+        // Where the disk cannot say, the store must not either.
+        Err(error) => return Err(error),
     }
     for score in [Score::ZERO, Score::NULL] {
         if store.read(score, BlockType::DATA).await? != Bytes::new() {

@@ -31,8 +31,20 @@ pub(super) struct Examination {
     pub(super) skip_raw: bool,
     /// Where an essential header may be damaged the store may refuse to open.
     pub(super) may_refuse: bool,
+    /// Where a directory is damaged, blocks that are there may be hidden.
+    pub(super) may_hide: bool,
     /// Damage is such that whoever denies a block must have noticed it.
     pub(super) never_silent: bool,
+}
+
+/// What the first look has found, for the second.
+struct First {
+    /// Arenas whose entries found no room in the index, by number.
+    stuck: BTreeSet<usize>,
+    /// Everything synced was written again.
+    healed: bool,
+    /// Memory held the whole index.
+    index_in_memory: bool,
 }
 
 /// A store on simulated disks of any kind.
@@ -79,10 +91,10 @@ impl Examination {
             return Err(format!("{} synced blocks are denied, and no damage was reported", seen.denied));
         }
         let healed = block_on(self.write_more(model, &store))?;
-        let stuck = stuck(&store);
+        let first = First { stuck: stuck(&store), healed, index_in_memory: !report.index_on_disk };
         drop(store);
         let after = images();
-        block_on(self.look_again(rig, model, disks, &after, &stuck, healed))
+        block_on(self.look_again(rig, model, disks, &after, &first))
             .map_err(|finding| format!("closed and opened again: {finding}"))?;
         Ok((seen, after))
     }
@@ -107,6 +119,8 @@ impl Examination {
                     }
                 },
                 Err(StoreError::NoSpace | StoreError::IndexFull) => healed = false,
+                // The first lump of this score was lost, and the second one taken.
+                Err(StoreError::Collision(_)) if self.owed == Owed::NoLies => healed = false,
                 Err(error) => return Err(format!("writing after the fault: {error}")),
             }
         }
@@ -128,8 +142,7 @@ impl Examination {
         model: &Model,
         disks: &[Rc<D>],
         images: &[Image],
-        stuck: &BTreeSet<usize>,
-        healed: bool,
+        first: &First,
     ) -> Result<(), Finding> {
         let opened = open(rig, disks, self.settings).await;
         let (store, report) = opened.map_err(|error| format!("does not open: {error}"))?;
@@ -137,7 +150,7 @@ impl Examination {
             if !untouched(&report) {
                 return Err(format!("recovered again: {report:?}"));
             }
-            rig.audit_closed(images, stuck)?;
+            rig.audit_closed(images, &first.stuck)?;
             if self.single
                 && let Some(score) = copies(&rig.read_arenas(images)?)
             {
@@ -145,7 +158,13 @@ impl Examination {
             }
         }
         // What was written again is back, whatever had become of it, unless there was no room.
-        let owed = if healed { self.owed.max(Owed::Synced) } else { self.owed };
+        // Memory may have known blocks that a dishonest disk has lost from its index; so nothing stored them again.
+        let lost_from_index = self.owed == Owed::NoLies && first.index_in_memory && report.index_on_disk;
+        let owed = if first.healed && !self.may_hide && !lost_from_index {
+            self.owed.max(Owed::Synced)
+        } else {
+            self.owed
+        };
         model.check(&store, owed).await.map(|_| ())
     }
 }

@@ -9,6 +9,7 @@ use super::rig::{Place, Rig};
 use crate::device::Image;
 use crate::device::sim::SimDisk;
 use crate::format::bloom::BLOOM_HEADER_LEN;
+use crate::format::bucket::Bucket;
 use crate::format::prelude::PRELUDE_LEN;
 use crate::simulation::SeededRng;
 use alloc::format;
@@ -24,6 +25,9 @@ pub(super) struct Harm {
     pub(super) keys: Vec<Key>,
     /// It hit something without which a store cannot be understood.
     pub(super) essential: bool,
+    /// It hit records of a directory. One that still looks like a record hides its block whenever memory is filled by it,
+    /// until a scrub compares it with the clump.
+    pub(super) records: bool,
     /// Places damaged.
     pub(super) count: u64,
     /// Where, in words.
@@ -79,6 +83,7 @@ pub(super) fn harm(
         for arena in arenas.iter().filter(|arena| rig.arena_parts[arena.place.partition].name == part.name) {
             arena.add_victims(&damaged, &mut harm);
         }
+        rig.add_indexed_victims(images, part, &damaged, &mut harm);
     }
     Ok((disks, harm))
 }
@@ -144,6 +149,23 @@ fn damage(
     start..((sector + 1) * size).saturating_sub(part.offset)
 }
 
+impl Rig {
+    /// Adds the blocks of damaged buckets: where memory does not hold the index, nothing else says where they are.
+    fn add_indexed_victims(&self, images: &[Image], part: &Place, damaged: &Range<u64>, harm: &mut Harm) {
+        let Some((place, header)) = self.sections.iter().find(|(place, _)| place.name == part.name) else {
+            return;
+        };
+        let len = u64::from(header.block_size);
+        let buckets = (header.start..header.stop).filter_map(|bucket| header.bucket_offset(bucket));
+        for offset in buckets.filter(|offset| *offset < damaged.end && damaged.start < offset + len) {
+            let block = self.bytes(images, place, offset..offset + len);
+            let bucket = Bucket::parse(&block, header.bucket_magic);
+            let entries = bucket.iter().flat_map(|bucket| bucket.iter());
+            harm.keys.extend(entries.map(|entry| (entry.score, entry.block_type)));
+        }
+    }
+}
+
 impl ArenaBytes {
     /// Adds what damage to these bytes of the arena's partition may cost.
     fn add_victims(&self, damaged: &Range<u64>, harm: &mut Harm) {
@@ -151,6 +173,7 @@ impl ArenaBytes {
         let geometry = self.place.geometry;
         let victims = self.clumps.iter().filter(|clump| hit(&clump.range) || hit(&clump.record));
         harm.keys.extend(victims.map(|clump| clump.key));
+        harm.records |= self.clumps.iter().any(|clump| hit(&clump.record));
         // Head and tail say the same; one of them must be left.
         let head = geometry.start()..geometry.log_base();
         let tail = geometry.tail_offset()..geometry.stop();

@@ -71,6 +71,7 @@ impl Life {
         let end = self.choose_end(&disks, trouble, last);
         self.arm(&disks, trouble);
         self.model.forget_unsynced();
+        self.model.distrust_disks(!trouble.is_honest() && trouble != Trouble::Rot);
         let before: u64 = disks.iter().map(|disk| disk.operations()).sum();
         let mut clean = false;
         match block_on(open(&self.plan.rig, &disks, self.plan.settings)) {
@@ -78,7 +79,9 @@ impl Life {
                 // What could not be read while opening is missing until the next start; that was reported.
                 let whole = report.damage.is_empty() || trouble != Trouble::FailedRequest;
                 let owed = if whole { Owed::All } else { Owed::NoLies };
-                clean = self.serve_and_end(&store, &disks, trouble, end, owed)?;
+                // That, and what it could not continue, the next start has to recover.
+                let left = !whole || report.arenas.iter().any(|arena| arena.frozen);
+                clean = self.serve_and_end(&store, &disks, trouble, end, owed)? && !left;
             }
             Err(_) if disks.iter().any(|disk| !disk.is_powered() || disk.faults_met() > 0) => {}
             Err(error) => return Err(format!("does not open: {error}")),
@@ -97,6 +100,7 @@ impl Life {
             single: !self.failed && trouble.is_honest(),
             skip_raw: inherited,
             may_refuse: trouble == Trouble::MisdirectedWrite,
+            may_hide: false,
             never_silent: trouble == Trouble::LostWrite,
         };
         self.cut(&disks, &examination)?;
@@ -194,7 +198,14 @@ impl Life {
         if trouble == Trouble::FailedRequest {
             // Once the disks are in order again, so is the store.
             disks.iter().for_each(|disk| disk.heal());
-            let works = match block_on(sync(&self.model, store)) {
+            // Every arena partition tells once of a flush that has failed.
+            let mut synced = block_on(sync(&self.model, store));
+            for _ in 0..self.plan.rig.arena_parts.len() {
+                if synced.is_err() {
+                    synced = block_on(sync(&self.model, store));
+                }
+            }
+            let works = match synced {
                 Ok(()) => block_on(self.model.check(store, owed)).map(|_| ()),
                 Err(error) => Err(format!("no sync after a fault: {error}")),
             };
@@ -259,6 +270,7 @@ impl Life {
                 clean: false,
                 single: false,
                 may_refuse: harm.essential,
+                may_hide: harm.records,
                 ..*before
             };
             let looked = examination.of(&self.plan.rig, &self.model, &disks, |disk| disk.live());

@@ -17,13 +17,16 @@
 //! - Disks that keep their promises, and lose power or fail requests ([`Trouble::PowerCut`], [`Trouble::FailedRequest`]):
 //!   every block that a successful sync covered is there. No tail counts, and no index names, what is not in the log; no
 //!   directory is ahead of its log. After a clean stop nothing needs recovery, the index is complete, seals are right.
-//! - Bits that rot ([`Trouble::Rot`]): every block whose own bytes are whole is there. A damaged header may keep the store
-//!   from opening; nothing is written then.
+//! - Bits that rot ([`Trouble::Rot`]): every block whose own bytes are whole is there: its clump, its directory record, and,
+//!   where memory does not hold the index, its bucket. A damaged header may keep the store from opening; nothing is written
+//!   then.
 //! - Disks that break promises ([`Trouble::LostWrite`], [`Trouble::MisdirectedWrite`], [`Trouble::LyingFlush`]): blocks may
 //!   be physically gone. The store opens all the same, unless a misdirected write hit a header.
 //!
-//! Always: no wrong block is served, no second block with the score of a first is taken, nothing stands still, and what is
-//! written again afterwards is back, also after another restart.
+//! Always: no wrong block is served, no second block with the score of a first that is there is taken, nothing stands
+//! still, and what is written again afterwards is back, also after another restart. Two things may hide a block that is
+//! there: a directory record that rotted, until a scrub; an index that a dishonest disk has lost a part of, from the
+//! moment when memory does not hold all of it any more, until `disk recover`.
 
 mod audit;
 mod clients;

@@ -29,6 +29,8 @@ pub(super) struct Model {
     synced: RefCell<BTreeMap<Key, Bytes>>,
     /// Synced blocks whose bytes a disk may have damaged since: reads may fail, but not lie.
     excused: RefCell<BTreeSet<Key>>,
+    /// Disks may destroy what they took.
+    disks_lie: Cell<bool>,
     /// The first thing that was wrong.
     finding: RefCell<Option<Finding>>,
     digest: Cell<u64>,
@@ -68,6 +70,7 @@ impl Model {
             acknowledged: RefCell::default(),
             synced: RefCell::default(),
             excused: RefCell::default(),
+            disks_lie: Cell::new(false),
             finding: RefCell::default(),
             digest: Cell::new(0),
         }
@@ -119,8 +122,16 @@ impl Model {
 
     /// The lump that a read must give, if it gives any.
     fn pinned(&self, key: &Key) -> Option<Bytes> {
+        if self.disks_lie.get() {
+            return None;
+        }
         let acknowledged = self.acknowledged.borrow().get(key).cloned();
         acknowledged.or_else(|| self.synced.borrow().get(key).filter(|_| !self.is_excused(key)).cloned())
+    }
+
+    /// Whether the disks may destroy what they have taken: then the other of two lumps with one score may be taken, too.
+    pub(super) fn distrust_disks(&self, they_lie: bool) {
+        self.disks_lie.set(they_lie);
     }
 
     fn is_excused(&self, key: &Key) -> bool {
