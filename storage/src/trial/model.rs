@@ -199,7 +199,7 @@ impl Model {
             }
             match error {
                 StoreError::NoSuchBlock { .. } => {}
-                StoreError::Damaged(_) if owed != Owed::All => {}
+                StoreError::Damaged(_) | StoreError::IndexDamaged { .. } if owed != Owed::All => {}
                 error => return Err(format!("reading {score}: {error}")),
             }
         }

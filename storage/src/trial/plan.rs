@@ -114,7 +114,7 @@ impl Plan {
         let rng = SeededRng::new(seed);
         let mut rig = Rig::new(&rng, true);
         rig.unsynced_max = u64::MAX / 2;
-        let load = Load { clients: 4, steps: 400, killed_after: None, twins: false, lumps_max: 300 };
+        let load = Load { clients: 4, steps: 500, killed_after: None, twins: false, lumps_max: 300 };
         Plan {
             trouble: Trouble::FailedRequest,
             settings: StoreSettings { lump_cache_bytes: 30_000, ..settings(&rng) },

@@ -3,13 +3,14 @@
 //! | module | targets |
 //! |---|---|
 //! | [`formats`] | venti's disk structures: what parses, encodes to the same again |
-//! | [`texts`] | what people write: `venti.conf`, `granary.ini`, the kernel's command line |
+//! | [`texts`] | what people write, and scrubbers: `venti.conf`, `granary.ini`, the kernel's command line, `scrub` |
 //! | [`whack`] | packing and unpacking |
 //! | [`tables`] | partition tables, and what is found on a disk by them |
 //! | [`fat`] | a FAT file system with damage: mounted, listed, read, written |
 //! | [`archive`] | what vac and fossil keep in blocks |
+//! | [`repair`] | a store with damage at rest: checked, and brought back |
 //! | [`store`] | a small store with damage: opened, read, written, synced, opened again |
-//! | [`wire`] | venti's protocol, server's end and client's |
+//! | [`wire`] | venti's protocol, server's end and client's; HTTP requests |
 //! | [`machine`] | firmware's tables, and the kernel as a loader sees it |
 //!
 //! Each target is a program of `fuzz_targets` too, for libFuzzer; `run` beside this folder builds and runs them without
@@ -28,6 +29,7 @@ pub mod fat;
 pub mod formats;
 mod input;
 pub mod machine;
+pub mod repair;
 pub mod store;
 pub mod tables;
 pub mod texts;
@@ -37,7 +39,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 32] = [
+pub const TARGETS: [(&str, fn(&[u8])); 35] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -47,6 +49,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 32] = [
     ("index_config", formats::index_config),
     ("bucket", formats::bucket),
     ("bloom", formats::bloom),
+    ("scrub_records", texts::scrub_records),
     ("venti_config", texts::venti_config),
     ("settings", texts::settings),
     ("whack_decode", whack::whack_decode),
@@ -62,12 +65,14 @@ pub const TARGETS: [(&str, fn(&[u8])); 32] = [
     ("file_entry", archive::file_entry),
     ("stream", archive::stream),
     ("zero_truncation", archive::zero_truncation),
+    ("repair", repair::repair),
     ("store", store::store),
     ("greeting", wire::greeting),
     ("frames", wire::frames),
     ("session", wire::session),
     ("connection", wire::connection),
     ("client", wire::client),
+    ("http_request", wire::http_request),
     ("acpi", machine::acpi),
     ("kernel_file", machine::kernel_file),
 ];

@@ -3,9 +3,10 @@
 
 mod disks;
 
+pub use disks::{BLOCKS, Disks, lump};
+
 use crate::Input;
 use bytes::Bytes;
-use disks::{Disks, lump};
 use std::rc::Rc;
 use storage::Timestamp;
 use storage::block_type::BlockType;
@@ -22,6 +23,11 @@ const STEPS_MAX: usize = 48;
 thread_local! {
     /// After a clean stop; with a part of the log not in the index; both with an arena that is sealed.
     static STORES: [Disks; 2] = [Disks::made(true), Disks::made(false)];
+}
+
+/// Stores to begin with: after a clean stop; with a part of the log not in the index.
+pub fn stores() -> [Disks; 2] {
+    STORES.with(|stores| stores.each_ref().map(Disks::copy))
 }
 
 /// What a block is called here: it can be made again from this.
@@ -42,7 +48,7 @@ struct Run {
 pub fn store(data: &[u8]) {
     let mut input = Input(data);
     let kind = input.byte();
-    let disks = STORES.with(|stores| stores[usize::from(kind & 1)].copy());
+    let disks = stores()[usize::from(kind & 1)].copy();
     let settings = StoreSettings {
         lump_cache_bytes: if kind & 2 == 0 { 0 } else { 4096 },
         dirty_bytes_max: 16 << 10,
@@ -70,7 +76,7 @@ impl Run {
         if !self.reopen().await {
             return;
         }
-        for number in 0..disks::BLOCKS {
+        for number in 0..BLOCKS {
             self.read(number).await;
         }
         let durable = std::mem::take(&mut self.durable);

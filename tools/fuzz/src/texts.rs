@@ -2,6 +2,7 @@
 
 use crate::machine::command_line::CommandLine;
 use storage::format::config::{CONFIG_TITLE, PartitionSpec, VentiConfig};
+use storage::scrub::ScrubRecords;
 use storage::settings::{FILE, Settings};
 
 /// `venti.conf`, as a file and inside a partition.
@@ -40,4 +41,12 @@ pub fn settings(data: &[u8]) {
     let words: Vec<&str> = CommandLine::new(line).words().collect();
     assert!(others.len() + errors.len() <= words.len());
     assert!(words.iter().all(|word| CommandLine::new(line).has(word)));
+}
+
+/// The file in 9fat in which a scrubber keeps what it found.
+pub fn scrub_records(data: &[u8]) {
+    let (records, bad) = ScrubRecords::parse(data);
+    let lines = data.split(|byte| *byte == b'\n').count();
+    assert!(bad.iter().all(|line| (1..=lines).contains(&line.0)));
+    assert_eq!(ScrubRecords::parse(records.print().as_bytes()), (records, Vec::new()));
 }

@@ -5,6 +5,7 @@ mod blocks;
 use crate::Input;
 use blocks::{Chunks, MemoryBlocks, StoppedClock, Written};
 use bytes::Bytes;
+use net::http::{HEAD_MAX, Request};
 use net::venti::client::{Settings, connect};
 use net::venti::connections::Connections;
 use net::venti::frame::FrameCutter;
@@ -168,4 +169,20 @@ pub fn client(data: &[u8]) {
         };
         futures_util::future::join(driver, work).await;
     });
+}
+
+/// The head of an HTTP request: what is complete stays so whatever follows, and nothing too long is waited for.
+pub fn http_request(data: &[u8]) {
+    match Request::parse(data) {
+        Ok(Some((request, len))) => {
+            assert!(len <= data.len() && request.path.starts_with('/'));
+            let parts = |request: &Request<'_>| {
+                (request.head_only, String::from(request.path), request.old, request.keep_alive)
+            };
+            let (again, same) = Request::parse(&data[..len]).ok().flatten().expect("it was complete");
+            assert_eq!((parts(&again), same), (parts(&request), len));
+        }
+        Ok(None) => assert!(data.len() < HEAD_MAX),
+        Err(refusal) => drop(refusal.status()),
+    }
 }

@@ -33,6 +33,17 @@ pub fn add(seeds: &mut Seeds) {
     archive(seeds);
     wire(seeds);
     store(seeds);
+    repair(seeds);
+    let records = "# times\nbegun=1800000000 ended=1800000100 clumps=7 bytes=4096 damaged=1 lost=0 seal=good arena=arenas0\n";
+    seeds.add("scrub_records", "one", &[records.as_bytes()]);
+    for (what, line, headers) in [
+        ("page", "GET / HTTP/1.1", "Host: a\r\n"),
+        ("curl", "GET /index HTTP/1.1", "Host: a:8000\r\nUser-Agent: curl/8\r\nAccept: */*\r\n"),
+        ("old", "GET /metrics?x=1 HTTP/1.0", "Connection: keep-alive\r\n"),
+        ("head", "HEAD http://a/healthz HTTP/1.1", "Host: a\r\nConnection: close\r\nContent-Length: 0\r\n"),
+    ] {
+        seeds.add("http_request", what, &[line.as_bytes(), b"\r\n", headers.as_bytes(), b"\r\n"]);
+    }
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {
@@ -164,4 +175,13 @@ fn store(seeds: &mut Seeds) {
     }
     let full: Vec<u8> = (0..40).flat_map(|number| [3, number, 0]).chain([4, 6, 7, 9, 2, 4]).collect();
     seeds.add("store", "full", &[&[4], &full]);
+}
+
+fn repair(seeds: &mut Seeds) {
+    // Kind (1: index lags, 2: covers what is lost), then changes: window, place, length, bytes.
+    for window in 0..21 {
+        seeds.add("repair", "changed", &[&[window & 3, window, 0, window, 4, 0xff, 1, 0x80, 0]]);
+        seeds.add("repair", "zeroed", &[&[(window + 1) & 3, window, 0, 0, 0]]);
+    }
+    seeds.add("repair", "whole", &[&[1]]);
 }
