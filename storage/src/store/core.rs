@@ -63,6 +63,8 @@ pub(crate) struct State {
     pub(crate) clumps: u64,
     /// Addresses of clumps for which the index on disk has no room.
     pub(crate) overflow: BTreeSet<u64>,
+    /// Addresses of damaged copies that were replaced: they must not get into the index behind the good ones.
+    pub(crate) superseded: BTreeSet<u64>,
     pub(crate) cache: LumpCache,
     pub(crate) windows: Windows,
     /// Closed log bytes that are not durable yet, in the order in which they must be written.
@@ -115,6 +117,7 @@ impl<D: BlockDevice> Core<D> {
             index: parts.index,
             index_whole: parts.index_whole,
             overflow: BTreeSet::new(),
+            superseded: BTreeSet::new(),
             cache: LumpCache::new(settings.lump_cache_bytes),
             windows: Windows::new(settings.read_ahead_bytes),
             groups: VecDeque::new(),

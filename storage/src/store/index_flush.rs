@@ -207,8 +207,10 @@ impl<D: BlockDevice> Core<D> {
         clumps: &[Placed],
     ) -> Result<(), StoreError> {
         let address = self.state().arenas[number].address;
+        let superseded = |offset: &u64| self.state().superseded.contains(&(address + offset));
         let mut entries: Vec<IndexEntry> = clumps
             .iter()
+            .filter(|(offset, _)| !superseded(offset))
             .map(|(offset, record)| IndexEntry {
                 score: record.score,
                 block_type: record.block_type,

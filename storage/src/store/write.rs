@@ -79,6 +79,7 @@ impl<D: BlockDevice> Core<D> {
         for damaged in &damaged {
             state.index.remove(&score, block_type, *damaged);
             state.damaged.replaced(*damaged);
+            state.superseded.insert(*damaged);
         }
         state.counts.repairs += u64::from(!damaged.is_empty());
         state.index.insert(&score, block_type, address);
@@ -188,7 +189,8 @@ impl State {
         let chosen = first + self.arenas.get(first..)?.iter().position(|arena| arena.takes(stored_len))?;
         for number in first..chosen {
             let arena = &mut self.arenas[number];
-            if !arena.current.sealed && arena.is_nearly_full() {
+            // A frozen arena has clumps behind its end that the next start finds again, unless it is sealed.
+            if !arena.current.sealed && !arena.frozen && arena.is_nearly_full() {
                 arena.current.sealed = true;
                 self.dirty_arenas.insert(number);
                 self.changes += 1;

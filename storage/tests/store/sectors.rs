@@ -60,6 +60,20 @@ fn where_the_log_ends_in_a_bad_sector_another_arena_goes_on() {
 }
 
 #[test]
+fn an_arena_that_could_not_be_read_to_its_end_is_not_sealed_when_the_log_moves_on() {
+    block_on(async {
+        let (disk, _) = filled(1 << 18, 75).await;
+        let log = open(&disk).await.status().arenas[0].start + 512;
+        disk.spoil_sector((log + 75 * CLUMP - 1) / 512);
+        let store = open(&disk).await;
+        store.write(DATA, lump(1001, LUMP).into(), NOW).await.unwrap();
+        store.close().await.unwrap();
+        let arenas = store.status().arenas;
+        assert_eq!((arenas[0].current.sealed, arenas[1].current.clumps), (false, 1));
+    });
+}
+
+#[test]
 fn a_tail_whose_count_of_bytes_ends_within_a_clump_costs_no_block() {
     block_on(async {
         let (disk, scores) = filled(1 << 18, 20).await;
