@@ -1,7 +1,7 @@
 //! What is wrong with a machine is said plainly on its console, and nothing is lost.
 
 use super::Bench;
-use crate::machine::{Network, Randomness, Spec};
+use crate::machine::{Firmware, Network, Randomness, Spec};
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -39,6 +39,8 @@ pub fn wrong_setting(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &["sysname=unlucky"])?;
     alter(&disk, b"sysname=unlucky", b"sysnome=unlucky")?;
     let mut node = bench.node(&disk)?;
+    // Nobody else passes a command line.
+    node.spec.firmware = Firmware::Direct;
     node.spec.command_line = "cache=plenty".into();
     let mut machine = node.boot()?;
     machine.wait_for_console("granary.ini:3: there is no setting \"sysnome\"", LIMIT)?;

@@ -8,7 +8,9 @@ use anyhow::Result;
 /// QEMU loads the kernel.
 pub fn direct(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
-    main_job(bench, bench.node(&disk)?)
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    main_job(bench, node)
 }
 
 /// SeaBIOS starts the disk's own loader.

@@ -15,7 +15,7 @@ mod run_command;
 
 use crate::accelerator::Accelerator;
 use crate::client::Client;
-use crate::machine::{Forward, Machine, Spec};
+use crate::machine::{Firmware, Forward, Machine, Spec};
 use crate::ports;
 use crate::programs::Programs;
 use anyhow::{Context, Result, bail};
@@ -28,7 +28,7 @@ pub const BOOT_LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the scenarios.
 ///
-/// Example: ./qemu/test --only power --rounds 50
+/// Examples: ./qemu/test --only power --rounds 50, ./qemu/test --firmware bios
 #[derive(clap::Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct TestArgs {
@@ -41,6 +41,9 @@ pub struct TestArgs {
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
+    /// How machines boot where a scenario is not about that
+    #[arg(long, value_enum, default_value_t = Firmware::Direct)]
+    firmware: Firmware,
     /// Print the scenarios' names and stop
     #[arg(long)]
     list: bool,
@@ -50,6 +53,7 @@ pub struct TestArgs {
 pub struct Bench<'a> {
     programs: &'a Programs,
     accelerator: Accelerator,
+    firmware: Firmware,
     rounds: u32,
     seed: u64,
     folder: TempDir,
@@ -101,7 +105,8 @@ pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
     let mut failed = 0;
     for (name, scenario) in &chosen {
         let folder = tempfile::Builder::new().prefix("granary-scenario").tempdir()?;
-        let bench = Bench { programs, accelerator, rounds: args.rounds, seed: args.seed, folder };
+        let TestArgs { firmware, rounds, seed, .. } = *args;
+        let bench = Bench { programs, accelerator, firmware, rounds, seed, folder };
         let began = Instant::now();
         match scenario(&bench) {
             Ok(()) => println!("PASS {name} ({:.1} s)", began.elapsed().as_secs_f64()),
@@ -141,6 +146,7 @@ impl Bench<'_> {
     fn node(&self, disk: &Path) -> Result<Node<'_>> {
         let port = ports::choose(0)?;
         let mut spec = Spec::new(&self.programs.kernel, disk);
+        spec.firmware = self.firmware;
         spec.forwards.push(Forward { host: port, guest: 17034 });
         Ok(Node { spec, port, bench: self })
     }
