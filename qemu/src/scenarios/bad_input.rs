@@ -57,6 +57,8 @@ pub fn unknown_partition(bench: &Bench) -> Result<()> {
     std::fs::File::create(&blank)?.set_len(64 << 20)?;
     let mut node = bench.node(&disk)?;
     node.spec.disks.insert(0, blank.clone());
+    // A BIOS would boot the first disk, or nothing.
+    node.spec.firmware = Firmware::Direct;
     let mut machine = node.boot()?;
     machine.wait_for_console("disk0: no partitions", LIMIT)?;
     machine.wait_for_console("disk1: partition fossi holds nothing that is known here", LIMIT)?;
