@@ -23,13 +23,7 @@ pub(super) fn start(stack: &Stack, settings: &Settings) -> Option<Rc<NodeSite>> 
     if settings.http.is_empty() {
         return None;
     }
-    let listener = match stack.listen(PORT) {
-        Ok(listener) => listener,
-        Err(error) => {
-            log::error!("cannot listen on port {PORT}: {error}");
-            return None;
-        }
-    };
+    let listener = super::listen(stack, PORT)?;
     let shown = stack.clone();
     let connections = Connections::new(CONNECTIONS);
     let site = Site::new(settings.sysname.clone(), KernelClock, connections, move || machine(&shown));

@@ -36,7 +36,7 @@ use futures_util::future::{Either, select};
 use http::NodeSite;
 use memory::Shares;
 use net::http::Stage;
-use net::tcp::Stack;
+use net::tcp::{Listener, Stack};
 use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use serve::Service;
@@ -169,6 +169,12 @@ async fn scrub(store: Rc<Store<Part>>, keeper: Rc<Keeper<Part>>, setting: Scrub)
     keeper.run(&store, setting, time::wall, async |pause| sleep_until(time::now().plus(pause)).await).await;
 }
 
+/// Opens a port; if that cannot be, the console says so.
+fn listen(stack: &Stack, port: u16) -> Option<Listener> {
+    let listener = stack.listen(port);
+    listener.inspect_err(|error| log::error!("cannot listen on port {port}: {error}")).ok()
+}
+
 /// Opens venti's port, if anybody may use it.
 fn serve(
     store: &Rc<Store<Part>>,
@@ -180,13 +186,7 @@ fn serve(
         log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
         return None;
     }
-    let listener = match stack.listen(PORT) {
-        Ok(listener) => listener,
-        Err(error) => {
-            log::error!("cannot listen on port {PORT}: {error}");
-            return None;
-        }
-    };
+    let listener = listen(stack, PORT)?;
     let service = Rc::new(Service {
         blocks: StoreBlocks::new(store.clone(), KernelClock),
         limits: shares.limits,

@@ -34,6 +34,19 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status that an answer can have.
+    pub(super) const ALL: [Status; 9] = [
+        Status::Ok,
+        Status::BadRequest,
+        Status::NotFound,
+        Status::MethodNotAllowed,
+        Status::RequestTimeout,
+        Status::ContentTooLarge,
+        Status::HeadTooLarge,
+        Status::Unavailable,
+        Status::VersionNotSupported,
+    ];
+
     /// Number and words, as the first line of an answer has them.
     pub const fn line(self) -> &'static str {
         match self {
@@ -165,21 +178,9 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
-    const STATUSES: [Status; 9] = [
-        Status::Ok,
-        Status::BadRequest,
-        Status::NotFound,
-        Status::MethodNotAllowed,
-        Status::RequestTimeout,
-        Status::ContentTooLarge,
-        Status::HeadTooLarge,
-        Status::Unavailable,
-        Status::VersionNotSupported,
-    ];
-
     #[test]
     fn every_head_is_one_head() {
-        for status in STATUSES {
+        for status in Status::ALL {
             for framing in [Framing::Length(usize::MAX), Framing::Chunked, Framing::Close] {
                 let head = head(status, ContentType::Html, framing, true, Timestamp(u32::MAX));
                 assert!(head.ends_with("\r\n\r\n") && head.matches("\r\n\r\n").count() == 1, "{head:?}");

@@ -51,19 +51,6 @@ const RESOURCES: [Resource; 7] = [
     Resource { path: "/storage", what: "sums over all arenas, as venti shows them", asks: Asks::Storage },
 ];
 
-/// Every status that an answer can have.
-const STATUSES: [Status; 9] = [
-    Status::Ok,
-    Status::BadRequest,
-    Status::NotFound,
-    Status::MethodNotAllowed,
-    Status::RequestTimeout,
-    Status::ContentTooLarge,
-    Status::HeadTooLarge,
-    Status::Unavailable,
-    Status::VersionNotSupported,
-];
-
 /// A node, as it is shown.
 pub struct Site<D: BlockDevice + 'static, C> {
     name: String,
@@ -72,7 +59,7 @@ pub struct Site<D: BlockDevice + 'static, C> {
     store: OnceCell<Rc<Store<D>>>,
     venti: OnceCell<Rc<Connections>>,
     http: Rc<Connections>,
-    answers: [Cell<u64>; STATUSES.len()],
+    answers: [Cell<u64>; Status::ALL.len()],
     machine: Box<dyn Fn() -> MachineStatus>,
     history: RefCell<History>,
 }
@@ -164,7 +151,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             counters: venti.counters(),
             latencies: Operation::ALL.map(|operation| venti.latencies(operation)),
         });
-        let answers = STATUSES.iter().zip(&self.answers).map(|(status, count)| (*status, count.get()));
+        let answers = Status::ALL.iter().zip(&self.answers).map(|(status, count)| (*status, count.get()));
         let answers = answers.filter(|(_, count)| *count > 0).collect();
         let http = HttpView { open: self.http.open(), counters: self.http.counters(), answers };
         let history = self.history.borrow();
@@ -214,7 +201,7 @@ impl<D: BlockDevice + 'static, C: Clock> Pages for Site<D, C> {
 
     fn answered(&self, status: Status) {
         if let Some(count) =
-            STATUSES.iter().position(|known| *known == status).and_then(|at| self.answers.get(at))
+            Status::ALL.iter().position(|known| *known == status).and_then(|at| self.answers.get(at))
         {
             count.set(count.get() + 1);
         }

@@ -1,4 +1,5 @@
-//! A sector that cannot be read costs what lies in it, and nothing else.
+//! Where a store meets the sizes of things: sectors that cannot be read or are larger than blocks, arenas that end where
+//! nobody expects it, memory that is full. Each costs what it must, and nothing else.
 
 use crate::support::{NOW, fresh_arenas, lump, parts};
 use std::rc::Rc;
