@@ -258,9 +258,10 @@ impl Rig {
     }
 }
 
-/// Blocks that stand more than once in the logs: a waste that nothing but repair explains.
-pub(super) fn copies(arenas: &[ArenaBytes]) -> Option<Score> {
+/// A block of those `known` that stands more than once in the logs: a waste that nothing but repair explains. (What fills
+/// a hole in a log is no client's block, and two pieces of it may be alike.)
+pub(super) fn copies(arenas: &[ArenaBytes], known: impl Fn(&Key) -> bool) -> Option<Score> {
     let mut seen = BTreeSet::new();
-    let clumps = arenas.iter().flat_map(|arena| &arena.clumps);
+    let clumps = arenas.iter().flat_map(|arena| &arena.clumps).filter(|clump| known(&clump.key));
     clumps.into_iter().find(|clump| !seen.insert(clump.key)).map(|clump| clump.key.0)
 }

@@ -153,7 +153,7 @@ impl Examination {
             }
             rig.audit_closed(images, &first.stuck)?;
             if self.single
-                && let Some(score) = copies(&rig.read_arenas(images)?)
+                && let Some(score) = copies(&rig.read_arenas(images)?, |key| model.was_given(key))
             {
                 return Err(format!("{score} is stored twice"));
             }

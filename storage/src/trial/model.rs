@@ -101,6 +101,11 @@ impl Model {
         self.acknowledged.borrow_mut().clear();
     }
 
+    /// Whether a client wrote, or tried to write, this block.
+    pub(super) fn was_given(&self, key: &Key) -> bool {
+        self.given.borrow().contains_key(key)
+    }
+
     /// A lump is about to be given to the store.
     pub(super) fn give(&self, key: Key, lump: &Bytes) {
         let mut given = self.given.borrow_mut();
