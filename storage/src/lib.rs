@@ -23,6 +23,7 @@
 //! | [`transfer`] | one arena taken out of its disk, as bytes or clump by clump | where it goes |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
+//! | [`names`] | `scorenames`: text ↔ bindings, merging | FAT, peers |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
 //! | [`disk`] | partition tables, and the venti partitions they lead to | what is in those partitions |
 //!
@@ -51,6 +52,7 @@ pub mod format;
 pub mod lump_cache;
 pub mod make;
 pub mod memory_index;
+pub mod names;
 pub mod partition;
 pub mod recovery;
 pub mod salvage;

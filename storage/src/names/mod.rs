@@ -1,0 +1,18 @@
+//! Names: which archive is called what. The text of ANTS' `scorenames`, a typed database behind it, and what becomes of
+//! a name on its way from a peer to everybody's eyes.
+//!
+//! | module | knows | must not know |
+//! |---|---|---|
+//! | [`ndb`] | ndb(6) text: records ↔ bytes, losing none | what attributes mean |
+//! | [`binding`] | one record of `scorenames` | files |
+//! | [`database`] | a file of them: finding, adding, merging | which trees are complete |
+
+pub mod binding;
+pub mod database;
+pub mod ndb;
+
+pub use binding::{BadBinding, Binding};
+pub use database::{Names, News};
+
+/// The name of the file in 9fat.
+pub const FILE: &str = "scorenames";

@@ -1,0 +1,94 @@
+//! Names as the real tools wrote, merged and found them: files of ANTS' savesnap, the results of its scorecopy, and the
+//! answers of plan9port's `ndb/query`. See `fixtures/names/README.md`.
+
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use storage::names::{Binding, Names, ndb};
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/names").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What `ndb/query FILE ATTRIBUTE VALUE WANTED` answers: the first hit's first tuple, of its own line if there.
+fn query(text: &[u8], attribute: &str, value: &str, wanted: &str) -> Option<String> {
+    let items = ndb::parse(text);
+    let hit = |item: &&ndb::Item| {
+        item.tuples.iter().any(|tuple| tuple.attribute == attribute && tuple.value == value)
+    };
+    items.iter().filter(hit).find_map(|item| item.value(wanted)).map(str::to_owned)
+}
+
+#[test]
+fn every_question_has_the_answer_of_the_real_query() {
+    let table = String::from_utf8(fixture("NDBQUERY.tsv")).unwrap();
+    let mut asked = 0;
+    for row in table.lines().filter(|line| !line.starts_with('#')) {
+        let [file, attribute, value, wanted, answer] = row.split('\t').collect::<Vec<_>>()[..] else {
+            panic!("{row}")
+        };
+        let answer = Some(answer.to_owned()).filter(|answer| answer != "(nothing)");
+        assert_eq!(query(&fixture(file), attribute, value, wanted), answer, "{row}");
+        asked += 1;
+    }
+    assert!(asked >= 9, "only {asked} questions");
+}
+
+#[test]
+fn the_names_of_savesnap_are_found() {
+    let names = Names::parse(&fixture("scorenames"));
+    assert!(names.bad().is_empty());
+    let first = names.get("meadow.1009").next().unwrap();
+    assert_eq!(first.user, "iris");
+    assert_eq!(first.root, "vac:bd99126ad6d3f1be5754bde2b2932d4d819183cc".parse().unwrap());
+    assert_eq!(names.of_user("tansy").count(), 2);
+    let root = names.get("orchard.1309").next().unwrap().root;
+    assert_eq!(names.of_root(root).count(), 2, "two names of one root");
+    assert_eq!(names.conflicts().count(), 0);
+}
+
+#[test]
+fn merging_binds_what_scorecopy_left_on_both_sides() {
+    for case in ["normal", "identical", "empty-local", "multiline"] {
+        let file = |name: &str| Names::parse(&fixture(&format!("scorecopy-{case}/{name}")));
+        let content = |names: &Names| names.iter().cloned().collect::<BTreeSet<Binding>>();
+        let keys = |names: &Names| {
+            let pairs = names.iter().map(|binding| (binding.name.clone(), binding.root));
+            pairs.collect::<BTreeSet<_>>()
+        };
+        let (local, remote, after) = (file("local-before"), file("remote-before"), file("both-after"));
+        let mut merged = local.clone();
+        merged.merge(&remote);
+        assert_eq!(keys(&merged), keys(&after), "{case}");
+        if case != "multiline" {
+            assert_eq!(content(&merged), content(&after), "{case}");
+        }
+        // And a node that gets scorecopy's result has nothing to learn from it but the order.
+        let mut again = merged.clone();
+        again.merge(&after);
+        assert_eq!(keys(&again), keys(&merged), "{case}");
+    }
+}
+
+#[test]
+fn a_record_over_two_lines_keeps_its_user_where_scorecopy_tears_it() {
+    let remote = Names::parse(&fixture("scorecopy-multiline/remote-before"));
+    let torn = Names::parse(&fixture("scorecopy-multiline/both-after"));
+    let user = |names: &Names| names.get("two-line.1211").next().unwrap().user.clone();
+    assert_eq!((user(&remote).as_str(), user(&torn).as_str()), ("sorrel", ""));
+    let mut merged = remote;
+    merged.merge(&torn);
+    assert_eq!(user(&merged), "sorrel", "the whole record stays the first");
+}
+
+#[test]
+fn what_scorecopy_prints_while_it_works_is_read_as_what_it_means() {
+    let printed = Names::parse(&fixture("scorecopy-normal/printed"));
+    let after = Names::parse(&fixture("scorecopy-normal/both-after"));
+    assert!(printed.len() >= 5);
+    for binding in printed.iter() {
+        assert!(after.has(&binding.name, binding.root), "{}", binding.name);
+    }
+}
