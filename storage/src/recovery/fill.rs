@@ -2,6 +2,7 @@
 //! have. Reads only.
 
 use super::clumps::{DirectoryReader, Gap, Placed, Unusable, from_log, is_cut_off};
+use super::plan::Plan;
 use super::read_appender;
 use super::report::OpenReport;
 use crate::arena::Arena;
@@ -15,11 +16,13 @@ use alloc::vec::Vec;
 /// Clumps held at a time.
 const CLUMPS_MAX: usize = 8192;
 
-/// Puts every clump into `index` that the tail of `arena` counts and `from` does not.
+/// Puts every clump into `index` that the tail of `arena` counts and `from` does not. Stops early where `plan` finds it
+/// too large, which the caller finds too.
 pub(super) async fn fill<D: BlockDevice>(
     device: &D,
     arena: &mut Arena,
     from: Counters,
+    plan: &Plan,
     index: &mut MemoryIndex,
     report: &mut OpenReport,
 ) -> Result<(), DeviceError> {
@@ -28,7 +31,12 @@ pub(super) async fn fill<D: BlockDevice>(
     let record = loop {
         match reader.next(CLUMPS_MAX).await {
             Ok(clumps) if clumps.is_empty() => return Ok(()),
-            Ok(clumps) => put(index, arena, &clumps),
+            Ok(clumps) => {
+                put(index, arena, &clumps);
+                if plan.check(index).is_err() && reader.reached() != gap.to {
+                    return Ok(());
+                }
+            }
             Err(Unusable::Device(DeviceError::Gone)) => return Err(DeviceError::Gone),
             Err(Unusable::Device(_)) => break 0,
             Err(Unusable::Record(number)) => break number,

@@ -60,7 +60,7 @@ pub(crate) async fn open<D: BlockDevice>(
     for arena in &mut arenas {
         let part = &parts.arenas[arena.partition];
         if let Some(from) = plan.fill_from(arena) {
-            let found = fill::fill(&part.device, arena, from, &mut index, &mut report).await;
+            let found = fill::fill(&part.device, arena, from, &plan, &mut index, &mut report).await;
             found.map_err(|error| OpenError::partition(&part.name, error))?;
         }
         if !arena.current.sealed {
@@ -68,6 +68,7 @@ pub(crate) async fn open<D: BlockDevice>(
                 scan::scan(&part.device, arena, now, &settings, &mut index, &mut report, &mut search_fresh);
             scanned.await.map_err(|error| OpenError::partition(&part.name, error))?;
         }
+        plan.check(&index)?;
     }
     index.finish_filling();
     report.arenas_count = arenas.len();

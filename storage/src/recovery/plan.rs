@@ -15,6 +15,8 @@ const LUMP_LEN_GUESS: u64 = 16 * 1024;
 pub(super) struct Plan {
     /// Every block is in memory.
     pub(super) whole: bool,
+    /// By what the tails count, memory does not hold them; and there is no other index.
+    doubtful: bool,
     /// Clumps that the tails count and the index on disk does not have.
     pub(super) missing: u64,
     /// Bytes for the index.
@@ -25,7 +27,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// # Errors
-    /// If memory does not hold the index, and nothing else can.
+    /// If what the index on disk lacks cannot be added to it.
     pub(super) fn choose(
         settings: &StoreSettings,
         arenas: &[Arena],
@@ -36,15 +38,26 @@ impl Plan {
         let indexed: u64 = arenas.iter().map(|arena| u64::from(arena.indexed.clumps)).sum();
         let missing = blocks - indexed;
         let need = blocks * BYTES_PER_BLOCK;
-        let whole = need <= bytes_max;
+        // Without an index on disk memory must hold them all. It may be just a damaged tail that counts too many.
+        let doubtful = need > bytes_max && !has_sections;
+        let whole = need <= bytes_max || doubtful;
         let index_first = !whole && missing * BYTES_PER_BLOCK > settings.recent_bytes_max();
-        if !whole && !has_sections {
-            return Err(OpenError::IndexTooLarge { blocks, need, bytes_max });
-        }
         if index_first && settings.read_only {
             return Err(OpenError::IndexBehind { missing });
         }
-        Ok(Plan { whole, missing, bytes_max, index_first })
+        Ok(Plan { whole, doubtful, missing, bytes_max, index_first })
+    }
+
+    /// Looks at what is in memory so far.
+    ///
+    /// # Errors
+    /// If it is more than memory holds, as was to be feared from the beginning.
+    pub(super) fn check(&self, index: &MemoryIndex) -> Result<(), OpenError> {
+        let (blocks, need, bytes_max) = (index.len(), index.estimate_bytes(), self.bytes_max);
+        if self.doubtful && need > bytes_max {
+            return Err(OpenError::IndexTooLarge { blocks, need, bytes_max });
+        }
+        Ok(())
     }
 
     /// The index in memory, still empty.

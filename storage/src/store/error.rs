@@ -221,11 +221,11 @@ pub enum OpenError {
     },
     /// Memory does not hold the index, and there is no other.
     #[error(
-        "{blocks} blocks need {need} bytes of memory for their index, which may take {bytes_max}: \
+        "{blocks} blocks and more need {need} bytes of memory for their index, which may take {bytes_max}: \
          give it more, or add index sections"
     )]
     IndexTooLarge {
-        /// Blocks in the store.
+        /// Blocks in the store, as far as they were counted.
         blocks: u64,
         /// Bytes that their index takes.
         need: u64,

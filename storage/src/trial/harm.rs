@@ -8,10 +8,12 @@ use super::model::Key;
 use super::rig::{Place, Rig};
 use crate::device::Image;
 use crate::device::sim::SimDisk;
+use crate::format::Name;
 use crate::format::bloom::BLOOM_HEADER_LEN;
 use crate::format::bucket::Bucket;
 use crate::format::prelude::PRELUDE_LEN;
 use crate::simulation::SeededRng;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -28,6 +30,9 @@ pub(super) struct Harm {
     /// It hit records of a directory. One that still looks like a record hides its block whenever memory is filled by it,
     /// until a scrub compares it with the clump.
     pub(super) records: bool,
+    /// By arena, the first and the last clump whose record was hit. Two rotten lengths may cancel each other out: then what
+    /// is between them seems to lie elsewhere.
+    hit_records: BTreeMap<Name, (usize, usize)>,
     /// Places damaged.
     pub(super) count: u64,
     /// Where, in words.
@@ -84,6 +89,11 @@ pub(super) fn harm(
             arena.add_victims(&damaged, &mut harm);
         }
         rig.add_indexed_victims(images, part, &damaged, &mut harm);
+    }
+    for arena in &arenas {
+        if let Some((first, last)) = harm.hit_records.get(&arena.place.name) {
+            harm.keys.extend(arena.clumps[*first..=*last].iter().map(|clump| clump.key));
+        }
     }
     Ok((disks, harm))
 }
@@ -173,7 +183,11 @@ impl ArenaBytes {
         let geometry = self.place.geometry;
         let victims = self.clumps.iter().filter(|clump| hit(&clump.range) || hit(&clump.record));
         harm.keys.extend(victims.map(|clump| clump.key));
-        harm.records |= self.clumps.iter().any(|clump| hit(&clump.record));
+        for (number, _) in self.clumps.iter().enumerate().filter(|(_, clump)| hit(&clump.record)) {
+            harm.records = true;
+            let (first, last) = harm.hit_records.entry(self.place.name).or_insert((number, number));
+            (*first, *last) = (number.min(*first), number.max(*last));
+        }
         // Head and tail say the same; one of them must be left.
         let head = geometry.start()..geometry.log_base();
         let tail = geometry.tail_offset()..geometry.stop();

@@ -11,9 +11,10 @@ use std::time::Duration;
 use storage::block_type::BlockType;
 use storage::device::ram::RamDisk;
 use storage::device::sim::{Fault, Request, SimDisk};
+use storage::format::arena_tail::ArenaTail;
 use storage::score::Score;
 use storage::simulation::{Executor, block_on, yield_now};
-use storage::store::{SYNC_AFTER, Store, StoreError, StoreSettings};
+use storage::store::{OpenError, SYNC_AFTER, Store, StoreError, StoreSettings};
 
 const DATA: BlockType = BlockType::DATA;
 
@@ -182,6 +183,36 @@ fn a_rotten_block_is_never_served_and_writing_it_again_repairs_it() {
         assert_eq!(store.status().repairs, 1);
         let (store, _) = open(vec![disk.clone()]).await.unwrap();
         assert_eq!(store.read(score, DATA).await.unwrap(), data);
+    });
+}
+
+#[test]
+fn a_tail_that_counts_too_many_clumps_does_not_keep_a_store_closed() {
+    block_on(async {
+        let disk = small_disk();
+        let (store, _) = open(vec![disk.clone()]).await.unwrap();
+        for number in 0..9 {
+            store.write(DATA, lump(number, 3000).into(), NOW).await.unwrap();
+        }
+        store.close().await.unwrap();
+        let place = store.status().arenas[0].start + (1 << 20) - 8192;
+        drop(store);
+        let mut block = disk.image().get(place, 8192).to_vec();
+        let mut tail = ArenaTail::parse(&block).unwrap();
+        tail.written.clumps += 128;
+        tail.encode_into(&mut block);
+        disk.put(place, &block);
+        let little = |index_bytes_max| StoreSettings { index_bytes_max, ..StoreSettings::default() };
+        let only = |disk: &Rc<RamDisk>| parts(vec![disk.clone()], Vec::new(), None);
+        let (store, report) = Store::open(only(&disk), little(100), NOW).await.unwrap();
+        assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
+        for number in 0..9 {
+            let lump = lump(number, 3000);
+            assert_eq!(store.read(Score::of(&lump), DATA).await.unwrap(), lump);
+        }
+        drop(store);
+        let refused = Store::open(only(&disk), little(80), NOW).await.err().unwrap();
+        assert!(matches!(refused, OpenError::IndexTooLarge { blocks: 9, .. }), "{refused}");
     });
 }
 
