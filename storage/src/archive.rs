@@ -1,5 +1,5 @@
-//! Archives: the trees that vac and fossil keep in venti. Pure bytes ↔ values and arithmetic; no I/O, no
-//! files of a host, no policy about names.
+//! Archives: the trees that vac and fossil keep in venti. Bytes ↔ values and arithmetic, and the ways through a tree
+//! whose blocks come from a [`tree::Source`]; no files of a host, no policy about names.
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
@@ -10,6 +10,9 @@
 //! | [`stream_writer`], [`stream_reader`] | a stream's leaves ↔ its tree of blocks | what is in the leaves |
 //! | [`file_entry`] | name, owner, times and mode of one file | blocks |
 //! | [`meta_block`], [`meta_writer`] | blocks full of file entries, as vac packs them | trees |
+//! | [`listing`] | a directory from the blocks of its two streams | how blocks are fetched |
+//! | [`tree`] | an archive file by file | where blocks are kept |
+//! | [`walk`], [`path`] | every block beneath a root, and what is missing where | names, until one must be told |
 //! | [`writer`] | a whole archive, from files in the order in which they come | where blocks go |
 //!
 //! Two ideas carry it: a *stream* is any number of bytes as a tree of blocks, described by an
@@ -18,12 +21,16 @@
 
 pub mod entry;
 pub mod file_entry;
+pub mod listing;
 pub mod meta_block;
 pub mod meta_writer;
+pub mod path;
 pub mod root;
 pub mod shape;
 pub mod stream_reader;
 pub mod stream_writer;
+pub mod tree;
+pub mod walk;
 pub mod writer;
 pub mod zero;
 

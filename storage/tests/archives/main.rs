@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails as loudly as the test")]
 
 mod support;
+mod trees;
 
 use std::collections::BTreeMap;
 use storage::archive::entry::{Entry, entries_of};

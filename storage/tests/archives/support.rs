@@ -89,7 +89,8 @@ impl Blocks {
         self.kept.contains_key(&(score, block_type))
     }
 
-    fn get(&self, score: Score, block_type: BlockType) -> &Bytes {
+    /// A block that is there.
+    pub fn get(&self, score: Score, block_type: BlockType) -> &Bytes {
         self.kept
             .get(&(score, block_type))
             .unwrap_or_else(|| panic!("no block {score} of type {block_type:?}"))
