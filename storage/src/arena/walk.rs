@@ -3,7 +3,7 @@
 //! Knows how to find the next clump behind bytes that are none. Must not know what to do about damage.
 
 use super::clump_io::unpack;
-use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::device::{BlockDevice, DeviceError, read_twice};
 use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpError, ClumpHeader};
 use crate::format::geometry::ArenaGeometry;
 use crate::store::DamageCause;
@@ -40,14 +40,14 @@ impl<'a, D: BlockDevice> LogCursor<'a, D> {
         }
         let place = self.geometry.log_base() + offset;
         let len = CHUNK.max(need as u64).min(self.limit.saturating_sub(offset)) as usize;
-        match read_bytes(self.device, place, len).await {
+        match read_twice(self.device, place, len).await {
             Ok(chunk) => {
                 self.chunk = chunk.clone();
                 self.chunk_offset = offset;
                 Ok(chunk)
             }
             // One bad sector must not hide its neighbours.
-            Err(DeviceError::Read { .. }) if len > need => read_bytes(self.device, place, need).await,
+            Err(DeviceError::Read { .. }) if len > need => read_twice(self.device, place, need).await,
             Err(error) => Err(error),
         }
     }

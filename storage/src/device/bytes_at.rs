@@ -36,6 +36,15 @@ pub async fn read_bytes<D: BlockDevice>(device: &D, offset: u64, len: usize) -> 
     Ok(read.split_off(start).split_to(len))
 }
 
+/// As [`read_bytes`], but asks a second time where the device cannot read: for those who would otherwise take what they
+/// cannot read for damaged.
+pub async fn read_twice<D: BlockDevice>(device: &D, offset: u64, len: usize) -> Result<Bytes, DeviceError> {
+    match read_bytes(device, offset, len).await {
+        Err(DeviceError::Read { .. }) => read_bytes(device, offset, len).await,
+        result => result,
+    }
+}
+
 /// Writes `data` at `offset`. Where it does not fill its first or last sector, these are read first and their other
 /// bytes written back: the caller sees to it that nobody else writes them meanwhile.
 pub async fn write_bytes<D: BlockDevice>(device: &D, offset: u64, data: Bytes) -> Result<(), DeviceError> {

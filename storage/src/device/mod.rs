@@ -9,7 +9,7 @@ pub mod ram;
 pub mod sim;
 pub mod stretched;
 
-pub use bytes_at::{read_bytes, size_bytes, write_bytes};
+pub use bytes_at::{read_bytes, read_twice, size_bytes, write_bytes};
 pub use image::Image;
 
 use alloc::rc::Rc;

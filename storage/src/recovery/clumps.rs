@@ -5,7 +5,7 @@
 
 use crate::arena::walk::LogCursor;
 use crate::arena::{Log, count};
-use crate::device::{BlockDevice, DeviceError, read_bytes};
+use crate::device::{BlockDevice, DeviceError, read_twice};
 use crate::format::arena_tail::Counters;
 use crate::format::clump::{CLUMP_HEADER_LEN, ClumpError};
 use crate::format::directory::{DirectoryRecord, RECORD_LEN, RecordError};
@@ -105,7 +105,7 @@ impl<'a, D: BlockDevice> DirectoryReader<'a, D> {
         let unusable = Unusable::Record(self.reached.clumps);
         let offset = self.geometry.directory_block(end - 1).ok_or(unusable)?;
         let len = (end - first) as usize * self.geometry.block_size() as usize;
-        let bytes = read_bytes(self.device, offset, len).await.map_err(Unusable::Device)?;
+        let bytes = read_twice(self.device, offset, len).await.map_err(Unusable::Device)?;
         self.chunk = bytes.into();
         self.chunk_blocks = first..end;
         Ok(())

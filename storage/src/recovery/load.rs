@@ -3,7 +3,7 @@
 use super::plausible;
 use super::report::OpenReport;
 use crate::arena::Arena;
-use crate::device::{BlockDevice, DeviceError, read_bytes, size_bytes};
+use crate::device::{BlockDevice, DeviceError, read_twice, size_bytes};
 use crate::format::arena_head::ArenaHead;
 use crate::format::arena_partition::ArenaPartitionHeader;
 use crate::format::arena_tail::{ArenaTail, Counters, seal_of};
@@ -108,9 +108,9 @@ pub(super) async fn load_partition<D: BlockDevice>(
 async fn read_map<D: BlockDevice>(
     part: &StorePart<D>,
 ) -> Result<(ArenaPartitionHeader, RangeMap), PartitionFault> {
-    let sector = read_bytes(&part.device, PRELUDE_LEN, HEADER_LEN as usize).await?;
+    let sector = read_twice(&part.device, PRELUDE_LEN, HEADER_LEN as usize).await?;
     let header = ArenaPartitionHeader::parse(&sector)?;
-    let text = read_bytes(&part.device, header.map_base(), header.map_len() as usize).await?;
+    let text = read_twice(&part.device, header.map_base(), header.map_len() as usize).await?;
     let map = RangeMap::parse(&text)?;
     header.check_map(&map, size_bytes(&part.device))?;
     Ok((header, map))
@@ -183,7 +183,7 @@ async fn read_tail<D: BlockDevice>(
     range: &NamedRange,
     head_is_good: bool,
 ) -> Result<(Option<ArenaTail>, Score), PartitionFault> {
-    let block = read_bytes(device, geometry.tail_offset(), geometry.block_size() as usize).await;
+    let block = read_twice(device, geometry.tail_offset(), geometry.block_size() as usize).await;
     let parsed = block.map_err(PartitionFault::from).and_then(|block| {
         let tail = ArenaTail::parse(&block)?;
         Ok((tail, seal_of(&block).unwrap_or(Score::NULL)))
@@ -209,7 +209,7 @@ async fn read_magic<D: BlockDevice>(
     in_tail: u32,
     in_head: u32,
 ) -> Result<u32, DeviceError> {
-    match read_bytes(device, geometry.log_base(), size_of::<u32>()).await {
+    match read_twice(device, geometry.log_base(), size_of::<u32>()).await {
         Ok(first) if first[..] == in_head.to_be_bytes() => Ok(in_head),
         Err(DeviceError::Gone) => Err(DeviceError::Gone),
         _ => Ok(in_tail),
@@ -222,7 +222,7 @@ pub(crate) async fn read_head<D: BlockDevice>(
     geometry: &ArenaGeometry,
     range: &NamedRange,
 ) -> Result<ArenaHead, PartitionFault> {
-    let block = read_bytes(device, geometry.start(), geometry.block_size() as usize).await?;
+    let block = read_twice(device, geometry.start(), geometry.block_size() as usize).await?;
     let head = ArenaHead::parse(&block)?;
     let good = head.name == range.name
         && head.arena_len == geometry.len()

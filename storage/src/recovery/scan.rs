@@ -3,7 +3,8 @@
 //! Every clump is unpacked and hashed. Bytes that are no clump end the log, unless whole clumps follow: then they are a
 //! *hole*, and become the lump of a filler clump, so that the log is one chain again for every reader. Only the 38
 //! bytes where the hole begins are written; what was there did not verify. Clumps that cannot be reached so are left
-//! alone, and the arena takes no more.
+//! alone, and the arena takes no more. Nothing is written over what cannot be *read*: it may be whole, and readable the
+//! next time. Then the clumps behind are served, and the arena is left as it is.
 
 use super::read_appender;
 use super::report::{ArenaReport, OpenReport};
@@ -11,7 +12,7 @@ use crate::Timestamp;
 use crate::arena::walk::LogCursor;
 use crate::arena::{Arena, count};
 use crate::block_type::BlockType;
-use crate::device::{BlockDevice, DeviceError, read_bytes, write_bytes};
+use crate::device::{BlockDevice, DeviceError, read_bytes, read_twice, write_bytes};
 use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader, Encoding};
 use crate::format::directory::DirectoryRecord;
 use crate::format::geometry::{ArenaGeometry, END_MARK_LEN};
@@ -35,6 +36,8 @@ struct Found {
     end: u64,
     /// Whole clumps lie behind the end, where no filler reaches.
     unreachable: bool,
+    /// Some of it cannot be read now.
+    unreadable: bool,
 }
 
 /// Continues `arena` with what is found, in memory; the next commit makes directory and tail follow.
@@ -53,7 +56,14 @@ pub(super) async fn scan<D: BlockDevice>(
     for (offset, len) in found.holes.clone() {
         let cause = DamageCause::Hole { len };
         report.damage.push(Damage { arena: arena.name, offset, cause });
-        fillers.extend(fill_hole(device, &arena.geometry, offset, len, now).await?);
+        match fill_hole(device, &arena.geometry, offset, len, now).await {
+            Ok(filler) => fillers.extend(filler),
+            Err(DeviceError::Read { .. }) => found.unreadable = true,
+            Err(error) => return Err(error),
+        }
+    }
+    if found.unreadable {
+        fillers.clear();
     }
     if !settings.read_only && write_fillers(device, arena, &fillers).await.is_err() {
         // Without the fillers nothing behind the first hole can be part of the log.
@@ -68,11 +78,11 @@ pub(super) async fn scan<D: BlockDevice>(
     found.clumps.sort_unstable_by_key(|(offset, _)| *offset);
     let mark_missing = needs_end_mark(device, arena, found.end).await?;
     let changed = !found.clumps.is_empty() || arena.tail_damaged || mark_missing;
-    arena.frozen = found.unreachable;
+    arena.frozen = found.unreachable || found.unreadable;
     // An arena that holds something must be able to go on.
     let needed = changed || (arena.current.clumps > 0 && arena.appender.is_none());
-    let mut counted = true;
-    if needed && !settings.read_only {
+    let mut counted = !found.unreadable;
+    if needed && counted && !settings.read_only {
         match extend(device, arena, &found, mark_missing).await {
             Ok(()) => {}
             Err(DeviceError::Read { .. }) => {
@@ -126,9 +136,15 @@ async fn look<D: BlockDevice>(
         if fresh && found.clumps.is_empty() {
             return Ok(found);
         }
+        let is_unreadable = matches!(cause, DamageCause::Unreadable(_));
         let until = limit.min(found.end + LOOK_AHEAD);
-        let Some(next) = cursor.find(found.end + 1, until).await? else { return Ok(found) };
+        let Some(next) = cursor.find(found.end + 1, until).await? else {
+            // Behind what a good tail counts nothing was promised.
+            found.unreadable |= is_unreadable && arena.tail_damaged;
+            return Ok(found);
+        };
         if let Some(next) = reachable(&mut cursor, found.end, next, until).await? {
+            found.unreadable |= is_unreadable;
             report.damage.push(Damage { arena: arena.name, offset: found.end, cause });
             found.holes.push((found.end, next - found.end));
             found.end = next;
@@ -176,7 +192,7 @@ pub(crate) async fn fill_hole<D: BlockDevice>(
             clump_len -= CLUMP_LEN_MIN;
         }
         let lump_len = clump_len as usize - CLUMP_HEADER_LEN;
-        let lump = read_bytes(device, geometry.log_base() + at + CLUMP_HEADER_LEN as u64, lump_len).await?;
+        let lump = read_twice(device, geometry.log_base() + at + CLUMP_HEADER_LEN as u64, lump_len).await?;
         let header = ClumpHeader {
             block_type: BlockType::DATA,
             stored_len: lump_len as u16,

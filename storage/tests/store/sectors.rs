@@ -61,6 +61,37 @@ fn where_the_log_ends_in_a_bad_sector_another_arena_goes_on() {
 }
 
 #[test]
+fn nothing_is_written_over_what_cannot_be_read_now() {
+    block_on(async {
+        for unreadable in [0, 7, 19] {
+            let (disk, scores) = filled(1 << 18, 20).await;
+            let start = open(&disk).await.status().arenas[0].start;
+            let mut image = disk.live();
+            image.put(start + (1 << 18) - 512, &[0; 512]);
+            let bad = Rc::new(SimDisk::new(image, 1).prompt());
+            let sector = (start + 512 + unreadable * CLUMP + 1000) / 512;
+            bad.spoil_sector(sector);
+            let store = open(&bad).await;
+            for (number, score) in
+                scores.iter().enumerate().filter(|(number, _)| *number as u64 != unreadable)
+            {
+                assert!(store.read(*score, DATA).await.is_ok(), "{number} beside {unreadable}");
+            }
+            for number in 0..9 {
+                store.write(DATA, lump(5001 + number * 4, LUMP).into(), NOW).await.unwrap();
+            }
+            store.close().await.unwrap();
+            drop(store);
+            // The next time the disk can read it again.
+            let store = open(&Rc::new(SimDisk::new(bad.live(), 1).prompt())).await;
+            for score in &scores {
+                assert!(store.read(*score, DATA).await.is_ok(), "{unreadable}: {score}");
+            }
+        }
+    });
+}
+
+#[test]
 fn an_arena_that_could_not_be_read_to_its_end_is_not_sealed_when_the_log_moves_on() {
     block_on(async {
         let (disk, _) = filled(1 << 18, 75).await;
