@@ -226,7 +226,7 @@ impl Frame {
 }
 
 /// Visits everything beneath `root`, but not more than `blocks_max` blocks. `finished` is asked and told about whole
-/// subtrees. `progress` hears of every block, with the sums so far.
+/// subtrees. `progress` hears of every block, with the sums so far and with what is finished, and may take its time.
 ///
 /// # Errors
 /// The text of [`NoBlock::Stopped`], if blocks could not be read at all; what was finished stays so.
@@ -235,13 +235,13 @@ pub async fn walk<S: Source>(
     root: Score,
     finished: &mut Finished,
     blocks_max: u64,
-    mut progress: impl FnMut(&Walked),
+    mut progress: impl AsyncFnMut(&Walked, &Finished),
 ) -> Result<Walked, NoBlock> {
     let broken = LruCache::new(finished.seen.cap());
     let mut walk =
         Walk { source, finished, broken, blocks_max, frames: Vec::new(), held: 0, walked: Walked::default() };
     walk.visit(Child { score: root, block_type: BlockType::ROOT, holds: Holds::Root }).await?;
-    progress(&walk.walked);
+    progress(&walk.walked, walk.finished).await;
     while let Some(frame) = walk.frames.last_mut() {
         match frame.next_child() {
             Some(Ok(child)) => walk.visit(child).await?,
@@ -251,7 +251,7 @@ pub async fn walk<S: Source>(
             }
             None => walk.leave(),
         }
-        progress(&walk.walked);
+        progress(&walk.walked, walk.finished).await;
     }
     Ok(walk.walked)
 }

@@ -6,13 +6,19 @@
 //! | [`ndb`] | ndb(6) text: records ↔ bytes, losing none | what attributes mean |
 //! | [`binding`] | one record of `scorenames` | files |
 //! | [`database`] | a file of them: finding, adding, merging | which trees are complete |
+//! | [`proof`] | what came of walking a tree, as text | how one is walked |
+//! | [`registry`] | how far every name is: waiting, published, removed | where the files are kept |
 
 pub mod binding;
 pub mod database;
 pub mod ndb;
+pub mod proof;
+pub mod registry;
 
 pub use binding::{BadBinding, Binding};
 pub use database::{Names, News};
+pub use proof::Proof;
+pub use registry::{Offered, Refused, Registry, Stage};
 
 /// The name of the file in 9fat.
 pub const FILE: &str = "scorenames";

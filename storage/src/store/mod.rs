@@ -110,6 +110,25 @@ impl<D: BlockDevice + 'static> Store<D> {
         self.core.read(score, block_type).await
     }
 
+    /// The lump with this score and type, read from where it is stored and hashed anew, whatever the cache says. For those
+    /// who verify: `pause` returns after the time it is given, and is waited for while clients are being served, but not
+    /// for good.
+    ///
+    /// # Errors
+    /// As for [`Store::read`].
+    pub async fn verify(
+        &self,
+        score: Score,
+        block_type: BlockType,
+        pause: &impl AsyncFn(Duration),
+    ) -> Result<Bytes, StoreError> {
+        self.scrubs.clients.yield_to(pause).await;
+        if score == Score::NULL || score == Score::ZERO {
+            return Ok(Bytes::new());
+        }
+        self.core.find(score, block_type).await
+    }
+
     /// Stores a lump; its score is durable after the next successful [`Store::sync`] that begins later.
     ///
     /// # Errors

@@ -31,14 +31,18 @@ impl<D: BlockDevice> Core<D> {
         if let Some(lump) = self.state_mut().cache.get(&score, block_type) {
             return Ok(lump);
         }
+        let lump = self.find(score, block_type).await?;
+        self.state_mut().cache.put(score, block_type, lump.clone());
+        Ok(lump)
+    }
+
+    /// The lump as it is stored, hashed anew: past the cache, and without a trace there.
+    pub(crate) async fn find(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
         let mut damage = None;
         let mut search = Search::new(score, block_type);
         while let Some(place) = self.next_place(&mut search).await? {
             match self.load(place, score, block_type).await? {
-                Candidate::Lump(lump) => {
-                    self.state_mut().cache.put(score, block_type, lump.clone());
-                    return Ok(lump);
-                }
+                Candidate::Lump(lump) => return Ok(lump),
                 Candidate::Damaged(found) => damage = damage.or(Some(found)),
                 Candidate::Other => {}
             }

@@ -30,7 +30,7 @@ impl Watched<'_> {
     }
 
     fn walk(&self, root: Score, finished: &mut Finished) -> Walked {
-        block_on(walk(self, root, finished, u64::MAX, |_| ())).unwrap()
+        block_on(walk(self, root, finished, u64::MAX, async |_, _| ())).unwrap()
     }
 }
 
@@ -199,13 +199,15 @@ fn nested(levels: u8) -> impl Fn(Score, BlockType) -> Option<Vec<u8>> {
 #[test]
 fn a_tree_in_which_everything_is_shared_is_walked_in_no_time_whole_or_not() {
     let source = MadeUp(nested(60));
-    let walked = block_on(walk(&source, Score([1; 20]), &mut Finished::new(1000), u64::MAX, |_| ())).unwrap();
+    let walked =
+        block_on(walk(&source, Score([1; 20]), &mut Finished::new(1000), u64::MAX, async |_, _| ())).unwrap();
     assert_eq!((walked.fault_count, walked.blocks), (1, 61));
     let whole = MadeUp(|score: Score, block_type| match nested(60)(score, block_type) {
         None => Some(Vec::new()),
         block => block,
     });
-    let walked = block_on(walk(&whole, Score([1; 20]), &mut Finished::new(1000), u64::MAX, |_| ())).unwrap();
+    let walked =
+        block_on(walk(&whole, Score([1; 20]), &mut Finished::new(1000), u64::MAX, async |_, _| ())).unwrap();
     assert_eq!((walked.fault_count, walked.blocks), (0, 62));
 }
 
@@ -222,7 +224,8 @@ fn a_tree_that_memory_cannot_follow_ends_at_the_bound() {
             Some((0..10).flat_map(|variant| directory_of(1, below(variant))).collect())
         }
     });
-    let walked = block_on(walk(&source, Score([1; 20]), &mut Finished::new(2), 50_000, |_| ())).unwrap();
+    let walked =
+        block_on(walk(&source, Score([1; 20]), &mut Finished::new(2), 50_000, async |_, _| ())).unwrap();
     assert!(walked.blocks <= 50_000 && !walked.is_complete());
     assert!(walked.faults.iter().any(|fault| fault.cause == FaultCause::TooLarge));
 }
@@ -233,7 +236,8 @@ fn directories_without_end_are_given_up() {
         BlockType::ROOT => nested(2)(score, block_type),
         _ => Some(directory_of(200, Score([7; 20]))),
     });
-    let walked = block_on(walk(&source, Score([1; 20]), &mut Finished::new(100), u64::MAX, |_| ())).unwrap();
+    let walked =
+        block_on(walk(&source, Score([1; 20]), &mut Finished::new(100), u64::MAX, async |_, _| ())).unwrap();
     assert!(walked.faults.iter().any(|fault| fault.cause == FaultCause::TooDeep));
 }
 
@@ -251,7 +255,8 @@ fn no_bytes_in_place_of_blocks_stop_a_walk_or_a_list() {
             }
             Some(block)
         });
-        let walked = block_on(walk(&known, root, &mut Finished::new(1000), 100_000, |_| ())).unwrap();
+        let walked =
+            block_on(walk(&known, root, &mut Finished::new(1000), 100_000, async |_, _| ())).unwrap();
         for fault in walked.faults.iter().take(3) {
             let _ = block_on(path_of(&known, root, &fault.slots));
         }

@@ -11,6 +11,10 @@ use core::time::Duration;
 /// How often to look whether clients are still busy.
 const BUSY_STEP: Duration = Duration::from_millis(50);
 
+/// How long, and how often at most, one block of a walk waits for clients.
+const YIELD_STEP: Duration = Duration::from_millis(5);
+const YIELD_STEPS_MAX: u32 = 10;
+
 /// Requests of clients: those under way, and how many there have been.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -27,6 +31,16 @@ impl Clients {
         self.under_way.set(self.under_way.get() + 1);
         self.count.set(self.count.get() + 1);
         Request(self)
+    }
+
+    /// Waits while anything is under way, but not for good.
+    pub(crate) async fn yield_to(&self, pause: &impl AsyncFn(Duration)) {
+        let mut seen = self.count.get();
+        let mut steps = YIELD_STEPS_MAX;
+        while steps > 0 && self.are_busy_since(&mut seen) {
+            pause(YIELD_STEP).await;
+            steps -= 1;
+        }
     }
 
     /// Whether anything is under way, or came since `seen` requests.
