@@ -5,6 +5,8 @@
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
+//! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
+//! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
 //! | [`venti`] | venti's wire protocol, server and client | sockets, disks |
 //!
 //! Streams are [`embedded_io_async`]'s `Read` and `Write`, one half each.
@@ -20,6 +22,8 @@ extern crate std;
 
 pub mod clock;
 pub mod http;
+pub mod p9;
 pub mod rng;
 pub mod tcp;
+pub mod tree;
 pub mod venti;

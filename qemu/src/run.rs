@@ -58,9 +58,9 @@ pub struct RunArgs {
     /// Port on 127.0.0.1 to look at the node by HTTP; 0: any free one
     #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
     http_port: u16,
-    /// Port for 9P (not served by this version)
-    #[arg(long, value_name = "PORT")]
-    p9_port: Option<u16>,
+    /// Port on 127.0.0.1 for the node's tree by 9P; 0: any free one
+    #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
+    p9_port: u16,
     /// A line for granary.ini of an image that is made
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -80,6 +80,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     refuse_what_is_not_there(args)?;
     let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
     let (venti_port, http_port) = (ports::choose(args.venti_port)?, ports::choose(args.http_port)?);
+    let p9_port = ports::choose(args.p9_port)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
@@ -88,7 +89,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
-        forwards: forwards(args, venti_port, http_port)?,
+        forwards: forwards(args, venti_port, http_port, p9_port)?,
         ..Spec::new(&programs.kernel, &disk)
     };
     let accelerator = Accelerator::probe(&programs.kernel);
@@ -98,7 +99,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
     }
     prepare_disk(args, programs, &disk)?;
     println!("granary: starting {} ({})", machine::QEMU, accelerator.argument());
-    let node = Node { spec, accelerator, venti_port, http_port, programs, interrupted };
+    let node = Node { spec, accelerator, venti_port, http_port, p9_port, programs, interrupted };
     if args.once { node.main_job() } else { node.serve() }
 }
 
@@ -111,9 +112,7 @@ fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
         "this version has no UEFI loader: use --firmware direct or --firmware bios"
     );
     ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
-    for (option, port) in
-        [("--tls-port", args.tls_port), ("--p9auth-port", args.p9auth_port), ("--p9-port", args.p9_port)]
-    {
+    for (option, port) in [("--tls-port", args.tls_port), ("--p9auth-port", args.p9auth_port)] {
         if port.is_some() {
             println!("granary: nothing listens behind {option} in this version");
         }
@@ -122,10 +121,13 @@ fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
 }
 
 /// All forwarded ports. Those that nothing listens behind yet refuse connections, as a closed port does.
-fn forwards(args: &RunArgs, venti_port: u16, http_port: u16) -> Result<Vec<Forward>> {
-    let mut forwards =
-        vec![Forward { host: venti_port, guest: 17034 }, Forward { host: http_port, guest: 8000 }];
-    let later = [(args.tls_port, 17035), (args.p9auth_port, 27034), (args.p9_port, 564)];
+fn forwards(args: &RunArgs, venti_port: u16, http_port: u16, p9_port: u16) -> Result<Vec<Forward>> {
+    let mut forwards = vec![
+        Forward { host: venti_port, guest: 17034 },
+        Forward { host: http_port, guest: 8000 },
+        Forward { host: p9_port, guest: 564 },
+    ];
+    let later = [(args.tls_port, 17035), (args.p9auth_port, 27034)];
     for (wanted, guest) in later {
         if let Some(wanted) = wanted {
             forwards.push(Forward { host: ports::choose(wanted)?, guest });
@@ -147,7 +149,7 @@ fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path) -> Result<()> 
     }
     // The forwarded ports are on loopback, and QEMU's own network is all that the node sees of the world.
     let mut settings = args.set.clone();
-    for key in ["venti=", "http="] {
+    for key in ["venti=", "http=", "admin="] {
         if !settings.iter().any(|setting| setting.starts_with(key)) {
             settings.push(format!("{key}0.0.0.0/0,::/0"));
         }
@@ -162,6 +164,7 @@ struct Node<'a> {
     accelerator: Accelerator,
     venti_port: u16,
     http_port: u16,
+    p9_port: u16,
     programs: &'a Programs,
     /// The programs that are called end by themselves then, as does every wait here.
     interrupted: Arc<AtomicBool>,
@@ -230,6 +233,7 @@ impl Node<'_> {
             // An image of an earlier version, or one that was told so.
             _ => println!("granary: no status by HTTP: the disk's granary.ini has no http=0.0.0.0/0"),
         }
+        println!("granary: 9P at tcp!127.0.0.1!{}, if its granary.ini lets anybody in", self.p9_port);
         println!("granary: ready");
         while !self.is_interrupted() {
             ensure!(machine.is_running(), "QEMU has ended:\n{}", machine.console());

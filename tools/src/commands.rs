@@ -4,14 +4,18 @@ use std::process::ExitCode;
 
 pub mod bench;
 pub mod copy;
+pub mod ctl;
 pub mod disk;
 pub mod image;
+pub mod names;
 pub mod ping;
+pub mod prove;
 pub mod rdarena;
 pub mod read;
 pub mod score;
 pub mod serve;
 pub mod simulate;
+pub mod status;
 pub mod sync;
 pub mod unvac;
 pub mod vac;
@@ -29,6 +33,14 @@ pub enum Command {
     Bench(bench::Args),
     /// Copy a tree of blocks from one venti server to another.
     Copy(copy::Args),
+    /// Give a command to a node.
+    Ctl(ctl::Args),
+    /// Show a node's names, or add one.
+    Names(names::Args),
+    /// Have a node read and hash everything beneath a name.
+    Prove(prove::Args),
+    /// Show a node's figures.
+    Status(status::Args),
     /// Serve a disk or image on this host.
     Serve(serve::Args),
     /// Put the storage engine through trials on simulated disks that fail in every way.
@@ -64,6 +76,10 @@ impl Command {
             Command::Image(args) => image::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),
+            Command::Ctl(args) => ctl::run(args),
+            Command::Names(args) => names::run(args),
+            Command::Prove(args) => prove::run(args),
+            Command::Status(args) => status::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Simulate(args) => simulate::run(args),
             Command::Ping(args) => ping::run(args),

@@ -30,6 +30,7 @@ pub mod dial;
 pub mod disk_show;
 pub mod host;
 pub mod image;
+pub mod node;
 pub mod outcome;
 pub mod progress;
 pub mod simulate;

@@ -6,6 +6,7 @@
 //! | `memory` | who may use how much of it |
 //! | `network` | the card, its addresses, and saying what they are |
 //! | `serve` | venti on a port: who is let in, one task for each connection |
+//! | `p9` | the node to look into and to steer, on a third port |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
 //!
@@ -14,6 +15,7 @@
 mod http;
 mod memory;
 mod network;
+mod p9;
 mod serve;
 mod settings;
 mod status;
@@ -41,6 +43,8 @@ use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use serve::Service;
 use storage::disk::survey::{NamedDisk, Survey, survey};
+use storage::fat::NineFat;
+use storage::names::NameKeeper;
 use storage::partition::Partition;
 use storage::scrub::Keeper;
 use storage::settings::{OnPanic, Scrub, Settings};
@@ -65,9 +69,15 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
     let site = stack.as_ref().and_then(|stack| http::start(stack, &settings));
     let store = open_store(survey.parts, shares.store, settings.grow).await;
-    let keeper = Rc::new(Keeper::new(survey.nine_fat));
+    let nine_fat = open_fat(survey.nine_fat).await;
+    let keeper = Rc::new(Keeper::new(nine_fat.clone()));
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
+        let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
+        spawn(walk(names.clone()));
+        if let Some(stack) = &stack {
+            p9::start(stack, &settings, store, nine_fat, names);
+        }
     }
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => serve(store, stack, &settings, &shares),
@@ -149,6 +159,27 @@ async fn open_store(
             None
         }
     }
+}
+
+/// Mounts 9fat, for everybody who uses it.
+async fn open_fat(part: Option<Part>) -> Option<Rc<NineFat<Part>>> {
+    match NineFat::open(part?, true).await {
+        Ok(fat) => {
+            if let Some(reason) = fat.read_only() {
+                log::error!("9fat is only read: {reason}");
+            }
+            Some(Rc::new(fat))
+        }
+        Err(error) => {
+            log::error!("9fat: {error}: there are no names, and nothing is kept beside the blocks");
+            None
+        }
+    }
+}
+
+/// Walks the trees of names that wait, and of those that are to be proved.
+async fn walk(names: Rc<NameKeeper<Part, Part>>) {
+    names.run(time::wall, async |pause| sleep_until(time::now().plus(pause)).await).await;
 }
 
 /// Adds what is on the disks, empty, and not in the index: the settings say that it is the store's.

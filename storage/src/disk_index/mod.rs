@@ -160,6 +160,20 @@ impl<D: BlockDevice> DiskIndex<D> {
         Ok((!complete).then_some(PartitionFault::SparseFilter))
     }
 
+    /// A section whose buckets have another magic number than its header says, although the index has `blocks` blocks:
+    /// it would deny every one of them.
+    pub(crate) async fn foreign_section(&self, blocks: u64) -> Result<Option<Rc<str>>, IndexFailed> {
+        let buckets = u64::from(self.spread.buckets().max(1));
+        for section in &self.sections {
+            let foreign = section.is_foreign(blocks, buckets).await;
+            let foreign = foreign.map_err(|error| IndexFailed { partition: section.name.clone(), error })?;
+            if foreign {
+                return Ok(Some(section.name.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Where the block stands, by the index. Nothing: not in the index.
     pub(crate) async fn lookup(
         &self,

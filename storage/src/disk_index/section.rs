@@ -5,6 +5,7 @@
 
 use super::redo;
 use crate::device::{BlockDevice, DeviceError, read_bytes, write_bytes};
+use crate::format::bucket;
 use crate::format::index_section::IndexSectionHeader;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -13,6 +14,10 @@ use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use event_listener::Event;
 use lru::LruCache;
+
+/// Buckets that tell whether the section's header is theirs, and how many of them must be expected to be used.
+const BUCKETS_LOOKED_AT: u32 = 16;
+const FULL_BUCKETS_MIN: u64 = 8;
 
 /// A partition of the index.
 pub(crate) struct Section<D> {
@@ -64,6 +69,33 @@ impl<D: BlockDevice> Section<D> {
     /// Lets it hold so many bytes of buckets.
     pub(super) fn set_cache_bytes(&self, bytes: usize) {
         self.cache_blocks.set(bytes / self.header.block_size as usize);
+    }
+
+    /// Looks at some buckets of an index of `buckets` that has `blocks` blocks: whether all that have a magic number have
+    /// another one than the header says, where at least some should have that.
+    pub(super) async fn is_foreign(&self, blocks: u64, buckets: u64) -> Result<bool, DeviceError> {
+        let own = self.header.stop - self.header.start;
+        let looked_at = own.min(BUCKETS_LOOKED_AT);
+        let expected = blocks.saturating_mul(u64::from(looked_at)) / buckets;
+        if self.header.bucket_magic == 0 || expected < FULL_BUCKETS_MIN {
+            return Ok(false);
+        }
+        let mut foreign = 0;
+        for number in 0..looked_at {
+            let bucket =
+                self.header.start + (u64::from(number) * u64::from(own) / u64::from(looked_at)) as u32;
+            let Some(offset) = self.header.bucket_offset(bucket) else { continue };
+            match self.block(offset).await {
+                Ok(block) => match bucket::magic_of(&block) {
+                    Some(magic) if magic == self.header.bucket_magic => return Ok(false),
+                    Some(magic) if magic != 0 => foreign += 1,
+                    _ => {}
+                },
+                Err(DeviceError::Read { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(foreign > 0)
     }
 
     /// The block at `offset`, as it must be.

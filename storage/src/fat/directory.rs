@@ -68,6 +68,8 @@ pub struct DirectoryEntry {
     pub len: u32,
     /// Its first cluster; 0 if it has none.
     pub cluster: u32,
+    /// When it was written, taken for UTC.
+    pub written: Timestamp,
     /// The places of its entries, counted in entries from the directory's start; the last is the short one.
     pub slots: Range<usize>,
 }
@@ -100,6 +102,7 @@ pub fn parse(bytes: &[u8]) -> Vec<DirectoryEntry> {
                     is_directory: entry.attributes & DIRECTORY != 0,
                     len: entry.size.get(),
                     cluster: u32::from(entry.cluster_high.get()) << 16 | u32::from(entry.cluster_low.get()),
+                    written: unix_time(entry.written_date.get(), entry.written_time.get()),
                     slots: slot - own..slot + 1,
                 });
             }
@@ -269,6 +272,25 @@ fn dos_time(time: Timestamp) -> (u16, u16) {
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     let time = (hour << 11) | (minute << 5) | (second / 2);
     (date as u16, time as u16)
+}
+
+/// The inverse of [`dos_time`]; 1980 for what is no date.
+fn unix_time(date: u16, time: u16) -> Timestamp {
+    const DAYS_1980: u32 = 3652;
+    let (years, month, day) = (u32::from(date >> 9), u32::from(date >> 5 & 15), u32::from(date & 31));
+    let (hour, minute, second) = (u32::from(time >> 11), u32::from(time >> 5 & 63), u32::from(time & 31) * 2);
+    let is_date = (1..=12).contains(&month) && day >= 1 && hour < 24 && minute < 60 && second < 60;
+    if !is_date {
+        return Timestamp(DAYS_1980 * 86_400);
+    }
+    // Leap years come every fourth year, but for 2100; years that begin in March have it at their end.
+    let march_year = 1980 + years - u32::from(month <= 2);
+    let march_month = if month > 2 { month - 3 } else { month + 9 };
+    let leap_days = march_year / 4 - march_year / 100 + march_year / 400;
+    let days = march_year * 365 + leap_days + (153 * march_month + 2) / 5 + day - 1;
+    // Days up to 1 March of the year 0, counted back from 1970.
+    let seconds = u64::from(days - 719_468) * 86_400 + u64::from(hour * 3600 + minute * 60 + second);
+    Timestamp(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

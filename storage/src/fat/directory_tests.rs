@@ -94,3 +94,16 @@ proptest! {
         prop_assert!(parse(&bytes).len() <= 3);
     }
 }
+
+#[test]
+fn a_time_is_read_as_it_was_written() {
+    for seconds in
+        [315_532_800, 951_782_400, 951_868_800, 1_078_012_800, 1_700_000_000, 4_107_542_400, 4_294_967_294]
+    {
+        let (date, time) = dos_time(Timestamp(seconds));
+        assert_eq!(unix_time(date, time), Timestamp(seconds), "{seconds}");
+    }
+    for (date, time) in [(0, 0), (u16::MAX, 0), (0x21, u16::MAX)] {
+        assert_eq!(unix_time(date, time), Timestamp(315_532_800));
+    }
+}

@@ -7,6 +7,7 @@
 //! | [`name`] | short and long names | where entries stand |
 //! | [`directory`] | entries: bytes ↔ names, places, sizes | chains, I/O |
 //! | [`volume`] | the order of reads and writes | venti |
+//! | [`shared`] | one volume for several users | the order of writes |
 //!
 //! Made is FAT16 with two reserved sectors: the second belongs to the Plan 9 table (prep(8)) of the partition that
 //! begins in the same place, where FAT32 would keep its own information.
@@ -14,7 +15,9 @@
 pub mod boot_sector;
 pub mod directory;
 pub mod name;
+pub mod shared;
 pub mod table;
 pub mod volume;
 
+pub use shared::NineFat;
 pub use volume::{FatError, Volume};

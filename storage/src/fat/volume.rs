@@ -71,6 +71,9 @@ pub enum FatError {
     /// Directories nested deeper than anyone does.
     #[error("{0} is too deep in directories")]
     TooDeep(String),
+    /// Nothing is written to it.
+    #[error("9fat is only read: {0}")]
+    ReadOnly(String),
     /// No room for the content, or for one more name.
     #[error(transparent)]
     Full(#[from] Full),

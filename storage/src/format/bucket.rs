@@ -219,6 +219,12 @@ pub fn retain(
     Ok(gone)
 }
 
+/// The magic number that stands in a block; only in version 2 it is one.
+pub fn magic_of(block: &[u8]) -> Option<u32> {
+    let (header, _) = RawHeader::ref_from_prefix(block).ok()?;
+    Some(header.magic.get())
+}
+
 /// Makes the block an empty bucket, all zero but for the magic number.
 pub fn clear(block: &mut [u8], magic: u32) {
     block.fill(0);

@@ -7,16 +7,19 @@
 //! | [`binding`] | one record of `scorenames` | files |
 //! | [`database`] | a file of them: finding, adding, merging | which trees are complete |
 //! | [`proof`] | what came of walking a tree, as text | how one is walked |
+//! | [`keeper`] | when a name is durable, and when everybody may see it | who asks |
 //! | [`registry`] | how far every name is: waiting, published, removed | where the files are kept |
 
 pub mod binding;
 pub mod database;
+pub mod keeper;
 pub mod ndb;
 pub mod proof;
 pub mod registry;
 
 pub use binding::{BadBinding, Binding};
 pub use database::{Names, News};
+pub use keeper::{NameKeeper, NamesError};
 pub use proof::Proof;
 pub use registry::{Offered, Refused, Registry, Stage};
 

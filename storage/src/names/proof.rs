@@ -18,6 +18,8 @@ pub struct Proof {
     pub at: Timestamp,
     /// Every block was read from the disk and hashed; without, subtrees that were found complete before were believed.
     pub is_full: bool,
+    /// How many times everything was read and hashed so far, this time included.
+    pub count: u64,
     /// Blocks read.
     pub blocks: u64,
     /// Their bytes.
@@ -71,6 +73,7 @@ impl Proofs {
             let numbers = [
                 ("at", u64::from(proof.at.0)),
                 ("full", u64::from(proof.is_full)),
+                ("proofs", proof.count),
                 ("blocks", proof.blocks),
                 ("bytes", proof.bytes),
                 ("faults", proof.faults),
@@ -99,6 +102,7 @@ impl Proofs {
                 let proof = Proof {
                     at,
                     is_full: number("full")? != 0,
+                    count: number("proofs").unwrap_or(0),
                     blocks: number("blocks")?,
                     bytes: number("bytes")?,
                     faults: number("faults")?,

@@ -8,6 +8,7 @@
 //! | `plan` | whether memory takes the whole index, or what the index on disk lacks |
 //! | `clumps` | the clumps of a log in order, by the directory, or by the log where the directory is damaged |
 //! | `fill` | the clumps that a tail counts, into memory |
+//! | `tail_end` | whether the log can end where the tail says |
 //! | `scan` | clumps behind those that the tail counts, and what to do about holes |
 //! | `report` | what was found |
 //!
@@ -20,6 +21,7 @@ mod load;
 mod plan;
 mod report;
 mod scan;
+mod tail_end;
 
 pub(crate) use clumps::{DirectoryReader, Gap, Placed, Unusable, check_directory, from_log};
 pub(crate) use load::read_head;
@@ -31,8 +33,9 @@ use crate::arena::{Appender, Arena, OpenLog};
 use crate::device::{BlockDevice, DeviceError, read_bytes};
 use crate::disk_index::DiskIndex;
 use crate::format::arena_tail::Counters;
+use crate::format::clump::CLUMP_HEADER_LEN;
 use crate::format::geometry::ArenaGeometry;
-use crate::store::{Core, CoreParts, OpenError, StorePart, StoreParts, StoreSettings};
+use crate::store::{Core, CoreParts, OpenError, PartitionFault, StorePart, StoreParts, StoreSettings};
 use alloc::vec::Vec;
 use load::Loaded;
 use plan::Plan;
@@ -107,7 +110,11 @@ async fn prepare<D: BlockDevice>(
     if let Some(fault) = sparse {
         report.bloom_fault = Some(fault);
     }
-    Ok(())
+    let foreign = disk_index.foreign_section(clumps).await;
+    match foreign.map_err(|failed| OpenError::partition(&failed.partition, failed.error))? {
+        Some(section) => Err(OpenError::partition(&section, PartitionFault::ForeignBuckets)),
+        None => Ok(()),
+    }
 }
 
 /// Reads what an arena needs in memory to grow behind `used` bytes of log and `records` durable records.
@@ -134,7 +141,11 @@ pub(crate) async fn read_appender<D: BlockDevice>(
 /// Whether counters can be those of an arena of this size.
 pub(crate) fn plausible(counters: &Counters, geometry: &ArenaGeometry) -> bool {
     let Counters { clumps, compressed_clumps, used, uncompressed_size, .. } = *counters;
+    // Compression only makes clumps smaller.
+    let used_max = uncompressed_size.saturating_add(u64::from(clumps) * CLUMP_HEADER_LEN as u64);
     compressed_clumps <= clumps
+        && used <= used_max
+        && (compressed_clumps > 0 || used == used_max)
         && used <= geometry.log_limit(clumps)
         && used >= u64::from(clumps) * 39
         && uncompressed_size >= u64::from(clumps)

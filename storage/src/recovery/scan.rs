@@ -8,6 +8,7 @@
 
 use super::read_appender;
 use super::report::{ArenaReport, OpenReport};
+use super::tail_end;
 use crate::Timestamp;
 use crate::arena::walk::LogCursor;
 use crate::arena::{Arena, count};
@@ -50,6 +51,13 @@ pub(super) async fn scan<D: BlockDevice>(
     report: &mut OpenReport,
     search_fresh: &mut bool,
 ) -> Result<(), DeviceError> {
+    if arena.current.clumps > 0 && !tail_end::is_plausible(device, arena).await? {
+        report.damage.push(Damage { arena: arena.name, offset: 0, cause: DamageCause::Tail });
+        arena.forget_counters();
+        arena.appender = None;
+        let addresses = arena.address..arena.address + arena.geometry.size();
+        index.retain(|address| !addresses.contains(&address));
+    }
     let mut found = look(device, arena, *search_fresh, report).await?;
     *search_fresh &= arena.current.clumps > 0 || !found.clumps.is_empty();
     let mut fillers = Vec::new();

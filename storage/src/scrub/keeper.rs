@@ -6,9 +6,10 @@
 use super::record::ScrubRecords;
 use crate::Timestamp;
 use crate::device::BlockDevice;
-use crate::fat::{FatError, Volume};
+use crate::fat::{FatError, NineFat};
 use crate::settings::Scrub;
 use crate::store::Store;
+use alloc::rc::Rc;
 use async_lock::Mutex;
 use core::cell::Cell;
 use core::time::Duration;
@@ -27,7 +28,7 @@ const SAVE_AFTER: Duration = Duration::from_secs(3600);
 /// Keeps the records of one store.
 #[derive(Debug)]
 pub struct Keeper<F> {
-    nine_fat: Option<F>,
+    nine_fat: Option<Rc<NineFat<F>>>,
     /// The change of the records that was saved last. Whoever saves holds it: one at a time.
     saved: Mutex<u64>,
     told: Cell<bool>,
@@ -35,7 +36,7 @@ pub struct Keeper<F> {
 
 impl<F: BlockDevice> Keeper<F> {
     /// Keeps records in this 9fat, or not at all.
-    pub fn new(nine_fat: Option<F>) -> Keeper<F> {
+    pub fn new(nine_fat: Option<Rc<NineFat<F>>>) -> Keeper<F> {
         Keeper { nine_fat, saved: Mutex::new(0), told: Cell::new(false) }
     }
 
@@ -62,7 +63,7 @@ impl<F: BlockDevice> Keeper<F> {
             log::info!("no 9fat: what scrubbing finds is forgotten at the next start");
             return;
         };
-        let text = match read(nine_fat).await {
+        let text = match nine_fat.read(FILE, FILE_LEN_MAX).await {
             Ok(text) => text,
             Err(FatError::NotFound(_)) => return,
             Err(error) => {
@@ -85,7 +86,7 @@ impl<F: BlockDevice> Keeper<F> {
         if change == *saved {
             return;
         }
-        match write(nine_fat, &records, now).await {
+        match nine_fat.replace(FILE, records.print().as_bytes(), now).await {
             Ok(()) => {
                 *saved = change;
                 self.told.set(false);
@@ -115,12 +116,4 @@ impl<F: BlockDevice> Keeper<F> {
             }
         }
     }
-}
-
-async fn read<F: BlockDevice>(nine_fat: &F) -> Result<alloc::vec::Vec<u8>, FatError> {
-    Volume::open(nine_fat).await?.read(FILE, FILE_LEN_MAX).await
-}
-
-async fn write<F: BlockDevice>(nine_fat: &F, records: &ScrubRecords, now: Timestamp) -> Result<(), FatError> {
-    Volume::open(nine_fat).await?.replace(FILE, records.print().as_bytes(), now).await
 }

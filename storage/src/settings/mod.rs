@@ -42,6 +42,12 @@ pub struct Settings {
     pub venti: Vec<Network>,
     /// Who may look at the node by HTTP. Nobody, where it is empty.
     pub http: Vec<Network>,
+    /// Who may look into the node by 9P in clear. Nobody, where it is empty.
+    pub p9: Vec<Network>,
+    /// Who may do so and give names, too.
+    pub names: Vec<Network>,
+    /// Who may do everything by 9P in clear.
+    pub admin: Vec<Network>,
     /// What follows a panic.
     pub panic: OnPanic,
     /// The least grave messages that reach the console.
@@ -74,6 +80,9 @@ impl Default for Settings {
             gateway6: None,
             venti: Vec::new(),
             http: Vec::new(),
+            p9: Vec::new(),
+            names: Vec::new(),
+            admin: Vec::new(),
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
@@ -102,7 +111,7 @@ pub struct Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 17] = [
+pub const KEYS: [Key; 20] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -155,6 +164,27 @@ pub const KEYS: [Key; 17] = [
         default: "none: closed",
         meaning: "the networks that may look at the node by HTTP on port 8000, such as 192.168.1.0/24",
         set: |settings, text| put(&mut settings.http, parse_networks(text)),
+    },
+    Key {
+        name: "p9",
+        values: "NETWORK,NETWORK,…",
+        default: "none: closed",
+        meaning: "the networks that may look into the node by 9P in clear on port 564",
+        set: |settings, text| put(&mut settings.p9, parse_networks(text)),
+    },
+    Key {
+        name: "names",
+        values: "NETWORK,NETWORK,…",
+        default: "none",
+        meaning: "the networks that may also give names by 9P in clear",
+        set: |settings, text| put(&mut settings.names, parse_networks(text)),
+    },
+    Key {
+        name: "admin",
+        values: "NETWORK,NETWORK,…",
+        default: "none",
+        meaning: "the networks that may do everything by 9P in clear: write 9fat, remove names, give commands",
+        set: |settings, text| put(&mut settings.admin, parse_networks(text)),
     },
     Key {
         name: "panic",

@@ -310,6 +310,12 @@ pub enum PartitionFault {
     /// The section map does not have the section, or gives it other buckets than its header does.
     #[error("the index's section map and the section's header disagree about its buckets")]
     OtherBuckets,
+    /// Its buckets carry another magic number than its header.
+    #[error(
+        "its header and its buckets do not belong together, so that it would deny blocks: \
+         rebuild the index, or give the store memory for all of it"
+    )]
+    ForeignBuckets,
     /// The sections' buckets are not a whole index.
     #[error(transparent)]
     BucketCount(#[from] crate::format::index_config::BadBucketCount),

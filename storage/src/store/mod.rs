@@ -13,6 +13,7 @@
 //! | `grow` | more arenas for a store that is open |
 //! | `commit` | what was appended becomes durable, in the one order that is safe |
 //! | `scrub` | everything is verified again and again |
+//! | `source` | archives' blocks, for those who browse and those who verify |
 //! | `damaged` | blocks whose stored copy is known to be damaged |
 //!
 //! Must not know the wire, peers, or where time comes from. Opening is [`crate::recovery`]'s part.
@@ -32,6 +33,7 @@ mod read;
 mod scrub;
 mod search;
 mod settings;
+mod source;
 mod status;
 mod watch;
 mod windows;
@@ -43,6 +45,7 @@ pub use damaged::DamagedBlock;
 pub use error::{Damage, DamageCause, OpenError, PartitionFault, Severity, StoreError};
 pub use grow::AddError;
 pub use settings::{StorePart, StoreParts, StoreSettings};
+pub use source::Verified;
 pub use status::{ArenaStatus, StoreStatus};
 pub use watch::{IndexStatus, SectionStatus, StoreTotals};
 

@@ -166,8 +166,11 @@ impl Rig {
             return;
         };
         let len = u64::from(header.block_size);
+        // With another magic number all buckets look empty; only where many are in use the store can tell.
+        let hits_magic = damaged.start < PRELUDE_LEN + 160 && damaged.end > PRELUDE_LEN + 156;
         let buckets = (header.start..header.stop).filter_map(|bucket| header.bucket_offset(bucket));
-        for offset in buckets.filter(|offset| *offset < damaged.end && damaged.start < offset + len) {
+        let hit = |offset: &u64| *offset < damaged.end && damaged.start < offset + len;
+        for offset in buckets.filter(|offset| hits_magic || hit(offset)) {
             let block = self.bytes(images, place, offset..offset + len);
             let bucket = Bucket::parse(&block, header.bucket_magic);
             let entries = bucket.iter().flat_map(|bucket| bucket.iter());

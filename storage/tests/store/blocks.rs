@@ -205,7 +205,7 @@ fn a_tail_that_counts_too_many_clumps_does_not_keep_a_store_closed() {
         let little = |index_bytes_max| StoreSettings { index_bytes_max, ..StoreSettings::default() };
         let only = |disk: &Rc<RamDisk>| parts(vec![disk.clone()], Vec::new(), None);
         let (store, report) = Store::open(only(&disk), little(100), NOW).await.unwrap();
-        assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
+        assert!(!report.damage.is_empty());
         for number in 0..9 {
             let lump = lump(number, 3000);
             assert_eq!(store.read(Score::of(&lump), DATA).await.unwrap(), lump);

@@ -32,6 +32,33 @@ fn every_clump_of_the_filled_store_reads_back_and_nothing_is_written() {
 }
 
 #[test]
+fn a_section_whose_header_is_not_that_of_its_buckets_is_not_asked() {
+    block_on(async {
+        for flipped in [false, true] {
+            let sections = vec![disk("main/isect0.img.gz"), disk("main/isect1.img.gz")];
+            // The magic number of the buckets, in the header behind the first 256 KiB.
+            let at = (256 << 10) + 156;
+            let magic = sections[1].image().get(at, 1)[0];
+            sections[1].put(at, &[magic ^ u8::from(flipped)]);
+            let arenas = vec![disk("main/arenas.img.gz"), disk("main/extra.img.gz")];
+            let little = StoreSettings { index_bytes_max: 4000, ..StoreSettings::default() };
+            let opened = Store::open(parts(arenas.clone(), sections.clone(), None), little, NOW).await;
+            match opened {
+                Ok(_) => assert!(!flipped),
+                Err(error) => {
+                    assert!(
+                        flipped && error.to_string().starts_with("isect1: its header and its buckets"),
+                        "{error}"
+                    );
+                }
+            }
+            // Memory that holds the whole index does not need it.
+            assert!(Store::open(parts(arenas, sections, None), StoreSettings::default(), NOW).await.is_ok());
+        }
+    });
+}
+
+#[test]
 fn the_block_that_the_bloom_filter_hides_is_found() {
     block_on(async {
         let (store, _) = open(vec![disk("main/arenas.img.gz"), disk("main/extra.img.gz")]).await.unwrap();

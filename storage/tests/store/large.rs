@@ -227,7 +227,7 @@ fn a_store_that_cannot_find_its_blocks_is_not_opened_and_says_why() {
         }
         store.sync().await.unwrap();
         let error = Store::open(bare(&disk), tiny(), NOW).await.err().unwrap();
-        assert!(error.to_string().starts_with("300 blocks need 3000 bytes of memory"), "{error}");
+        assert!(error.to_string().starts_with("300 blocks and more need 3000 bytes of memory"), "{error}");
         let reading = StoreSettings { read_only: true, ..tiny() };
         let error = Store::open(parts(&disk), reading, NOW).await.err().unwrap();
         assert!(matches!(error, OpenError::IndexBehind { missing: 300 }), "{error}");

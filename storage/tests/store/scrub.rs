@@ -12,7 +12,7 @@ use storage::block_type::BlockType;
 use storage::device::ram::RamDisk;
 use storage::device::sim::SimDisk;
 use storage::device::{BlockDevice, Image};
-use storage::fat::Volume;
+use storage::fat::{NineFat, Volume};
 use storage::scrub::{FILE, Keeper, PIECE, SealResult};
 use storage::settings::Scrub;
 use storage::simulation::{block_on, yield_now};
@@ -231,6 +231,13 @@ async fn nine_fat() -> Rc<SimDisk> {
     Rc::new(SimDisk::new(disk.image(), 1))
 }
 
+async fn keeper(disk: Option<Rc<SimDisk>>) -> Keeper<Rc<SimDisk>> {
+    match disk {
+        Some(disk) => Keeper::new(Some(Rc::new(NineFat::open(disk, true).await.unwrap()))),
+        None => Keeper::new(None),
+    }
+}
+
 /// Runs a store with its records in 9fat for some time.
 async fn keep(
     disk: &Rc<SimDisk>,
@@ -239,7 +246,7 @@ async fn keep(
     time: Duration,
 ) -> (Store<Rc<SimDisk>>, Timestamp) {
     let (store, _) = open(vec![disk.clone()]).await.unwrap();
-    let (keeper, clock) = (Keeper::new(nine_fat), Clock::new(from, time));
+    let (keeper, clock) = (keeper(nine_fat).await, Clock::new(from, time));
     let work = keeper.run(&store, Scrub::Days(30), || clock.now(), async |time| clock.pause(time).await);
     let end = clock.run(work).await;
     keeper.save(&store, end).await;
@@ -291,7 +298,7 @@ fn the_file_is_written_when_something_has_changed_and_at_most_once_an_hour() {
         assert!((1..20).contains(&once), "{once} writes for one record");
         // A store that grows all the time changes its records every hour, and no more often.
         let (store, _) = open(vec![disk.clone()]).await.unwrap();
-        let (keeper, clock) = (Keeper::new(Some(nine_fat.clone())), Clock::new(NOW, DAY / 4));
+        let (keeper, clock) = (keeper(Some(nine_fat.clone())).await, Clock::new(NOW, DAY / 4));
         let growing = async {
             for number in 20.. {
                 clock.pause(Duration::from_secs(300)).await;

@@ -1,6 +1,7 @@
 //! `granary serve`: a node on this host, with the same engine and the same protocol code as the machine's.
 
 mod http;
+mod p9;
 
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::clock::HostClock;
@@ -18,6 +19,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
+use storage::fat::NineFat;
+use storage::names::NameKeeper;
 use storage::partition::Partition;
 use storage::scrub::Keeper;
 use storage::settings::Scrub;
@@ -48,6 +51,10 @@ pub struct Args {
     /// Where to show the node by HTTP, to whoever reaches that address; not at all without it.
     #[arg(long, value_name = "ADDRESS")]
     http: Option<Dial>,
+
+    /// Where to serve the node's tree by 9P, with all rights, to whoever reaches that address; not at all without it.
+    #[arg(long, value_name = "ADDRESS")]
+    p9: Option<Dial>,
 
     /// Connections at a time.
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -99,11 +106,21 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let (store, nine_fat) = open(&args).await?;
-    let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat)));
+    let nine_fat = mount(nine_fat, args.read_only).await;
+    let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
+    let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
+    let p9 = match &args.p9 {
+        Some(address) => {
+            let listener = listen(address, net::p9::PORT).await?;
+            Some(p9::start(listener, Rc::clone(&store), nine_fat, Rc::clone(&names))?)
+        }
+        None => None,
+    };
     let listener = listen(&args.listen, VENTI_PORT).await?;
-    announce(&args, &store, &listener, http.as_ref())?;
+    announce(&args, &store, &listener, http.as_ref(), p9.as_deref())?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
+    tokio::task::spawn_local(async move { names.run(|| HostClock.wall(), tokio::time::sleep).await });
     let connections = Connections::new(args.connections);
     if let Some(http) = &http {
         http.serving(&store, &connections);
@@ -133,6 +150,22 @@ async fn listen(address: &Dial, default_port: u16) -> anyhow::Result<TcpListener
 
 async fn scrub(store: Rc<HostStore>, keeper: Rc<Keeper<HostPart>>, setting: Scrub) {
     keeper.run(&store, setting, || HostClock.wall(), tokio::time::sleep).await;
+}
+
+/// Mounts the 9fat, if there is one.
+async fn mount(part: Option<HostPart>, read_only: bool) -> Option<Rc<NineFat<HostPart>>> {
+    match NineFat::open(part?, !read_only).await {
+        Ok(fat) => {
+            if let Some(reason) = fat.read_only().filter(|_| !read_only) {
+                log::error!("9fat is only read: {reason}");
+            }
+            Some(Rc::new(fat))
+        }
+        Err(error) => {
+            log::error!("9fat: {error}");
+            None
+        }
+    }
 }
 
 /// Opens the store, and finds the 9fat beside it.
@@ -182,6 +215,7 @@ fn announce(
     store: &HostStore,
     listener: &TcpListener,
     http: Option<&Http>,
+    p9: Option<&str>,
 ) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let dial = format!("tcp!{}!{}", address.ip(), address.port());
@@ -189,11 +223,12 @@ fn announce(
     let clumps: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
     let json = serde_json::json!({
         "address": dial, "port": address.port(), "arenas": status.arenas.len(), "clumps": clumps,
-        "http": http.map(Http::address),
+        "http": http.map(Http::address), "p9": p9,
     });
     let arenas = status.arenas.len();
     let shown = http.map(|http| format!("\ngranary: status at {}", http.address())).unwrap_or_default();
-    let text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}{shown}");
+    let tree = p9.map(|p9| format!("\ngranary: 9P at {p9}")).unwrap_or_default();
+    let text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}{shown}{tree}");
     args.output.print(&json, text)
 }
 

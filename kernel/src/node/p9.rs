@@ -1,0 +1,104 @@
+//! The node over 9P: who may come and do what, and one task for each connection.
+//!
+//! Knows addresses and tasks. Must not know the protocol, nor what is in the tree.
+
+use super::Part;
+use crate::executor::spawn;
+use crate::memory::heap;
+use crate::time::KernelClock;
+use alloc::format;
+use alloc::rc::Rc;
+use core::net::IpAddr;
+use net::clock::Clock;
+use net::p9::{CONNECTIONS, Limits, PORT, serve_connection};
+use net::tcp::{Listener, Stack, TcpStream};
+use net::tree::{NodeFiles, NodeTree, Rights};
+use net::venti::connections::{Connections, Ticket};
+use storage::fat::NineFat;
+use storage::names::NameKeeper;
+use storage::settings::{Network, Settings};
+use storage::store::Store;
+
+/// Bytes that a file takes in the lists of archives' directories that are kept, about.
+const LISTED_LEN: usize = 400;
+
+type Tree = NodeTree<Part, Part, KernelClock>;
+
+/// Opens the port, if anybody may come.
+pub(super) fn start(
+    stack: &Stack,
+    settings: &Settings,
+    store: &Rc<Store<Part>>,
+    nine_fat: Option<Rc<NineFat<Part>>>,
+    names: Rc<NameKeeper<Part, Part>>,
+) {
+    let lists = [&settings.p9, &settings.names, &settings.admin];
+    if lists.iter().all(|list| list.is_empty()) {
+        return;
+    }
+    let Some(listener) = super::listen(stack, PORT) else { return };
+    let files_max = heap::status().total / 16 / LISTED_LEN;
+    let tree =
+        NodeTree::new(settings.sysname.clone(), store.clone(), nine_fat, names, KernelClock, files_max);
+    spawn(accept(Rc::new(tree), listener, settings.clone()));
+    let networks: alloc::vec::Vec<_> =
+        lists.into_iter().flatten().map(|network| format!("{network}")).collect();
+    log::info!("serving the node's tree by 9P on port {PORT} to {}", networks.join(", "));
+}
+
+/// What a peer may do: the lists build on each other.
+fn rights(settings: &Settings, peer: IpAddr) -> Rights {
+    let listed = |networks: &[Network]| networks.iter().any(|network| network.contains(peer));
+    let admin = listed(&settings.admin);
+    let names = admin || listed(&settings.names);
+    Rights { read: names || listed(&settings.p9), names, admin }
+}
+
+/// Takes connections for good.
+async fn accept(tree: Rc<Tree>, mut listener: Listener, settings: Settings) {
+    let connections = Connections::new(CONNECTIONS);
+    loop {
+        let stream = listener.accept().await;
+        let peer = stream.peer_address();
+        let rights = rights(&settings, peer.ip());
+        if !rights.any() {
+            log::debug!("9p: {peer} is in no network that `p9=`, `names=` or `admin=` lists");
+            continue;
+        }
+        // Dropping the stream closes it.
+        if let Some(ticket) = connections.admit(KernelClock.now()) {
+            let files = NodeFiles { tree: tree.clone(), rights, client: format!("{peer}") };
+            spawn(connection(files, stream, ticket));
+        }
+    }
+}
+
+async fn connection(files: NodeFiles<Part, Part, KernelClock>, stream: TcpStream, ticket: Ticket) {
+    let (reader, writer) = stream.split();
+    let ending = serve_connection(reader, writer, &files, &Limits::default(), &KernelClock, &ticket).await;
+    log::debug!("9p: {}: {ending}", files.client);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_list_gives_what_it_says_and_all_before_it() {
+        let network = |text: &str| alloc::vec![text.parse::<Network>().unwrap()];
+        let settings = Settings {
+            p9: network("10.0.0.0/8"),
+            names: network("10.1.0.0/16"),
+            admin: network("10.1.1.1"),
+            ..Settings::default()
+        };
+        let rights = |peer: &str| {
+            let Rights { read, names, admin } = rights(&settings, peer.parse().unwrap());
+            (read, names, admin)
+        };
+        assert_eq!(rights("11.0.0.1"), (false, false, false));
+        assert_eq!(rights("10.2.0.1"), (true, false, false));
+        assert_eq!(rights("10.1.0.1"), (true, true, false));
+        assert_eq!(rights("10.1.1.1"), (true, true, true));
+    }
+}

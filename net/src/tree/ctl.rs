@@ -1,0 +1,108 @@
+//! The commands of `ctl`: a line each. Bytes → what to do; does nothing itself.
+
+use crate::p9::Error;
+use alloc::string::String;
+use storage::names::Binding;
+use storage::score::Score;
+
+/// What `ctl` says when it is read.
+pub(super) const HELP: &str = "\
+name NAME vac:SCORE [USER]   give an archive a name; it is shown once every block beneath it is here
+remove NAME vac:SCORE        take a name away, for good
+prove NAME                   read and hash everything beneath a name again; names/NAME tells the result
+sync                         make everything durable
+";
+
+/// Bytes in a command.
+pub(super) const LINE_MAX: usize = 1024;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    Name(Binding),
+    Remove(String, Score),
+    Prove(String),
+    Sync,
+}
+
+impl Command {
+    /// Reads a line.
+    pub(super) fn parse(line: &[u8]) -> Result<Command, Error> {
+        let line = core::str::from_utf8(line).map_err(|_| Error::new("a command is text"))?;
+        let mut words = line.split_ascii_whitespace();
+        let command = words.next().unwrap_or_default();
+        let mut word = |what: &str| {
+            let missing =
+                || Error::new(alloc::format!("{command}: {what} is missing; read ctl for its form"));
+            words.next().ok_or_else(missing)
+        };
+        let parsed = match command {
+            "name" => {
+                let (name, root) = (word("the name")?, score(word("the score")?)?);
+                let user = word("the user").unwrap_or_default();
+                Command::Name(Binding::new(name, root, user).map_err(Error::new)?)
+            }
+            "remove" => Command::Remove(word("the name")?.into(), score(word("the score")?)?),
+            "prove" => Command::Prove(word("the name")?.into()),
+            "sync" => Command::Sync,
+            _ => return Err(Error::new("unknown command; read ctl for those there are")),
+        };
+        match words.next() {
+            None => Ok(parsed),
+            Some(_) => Err(Error::new("too many words; read ctl for the commands' forms")),
+        }
+    }
+
+    /// What may be written to the log of it: root scores are secrets.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Command::Name(binding) => alloc::format!("name {} (user {:?})", binding.name, binding.user),
+            Command::Remove(name, _) => alloc::format!("remove {name}"),
+            Command::Prove(name) => alloc::format!("prove {name}"),
+            Command::Sync => String::from("sync"),
+        }
+    }
+}
+
+fn score(text: &str) -> Result<Score, Error> {
+    text.parse().map_err(Error::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SCORE: &str = "vac:bd99126ad6d3f1be5754bde2b2932d4d819183cc";
+
+    #[test]
+    fn commands_are_read_as_the_help_says() {
+        let parse = |line: &str| Command::parse(line.as_bytes());
+        let root: Score = SCORE.parse().unwrap();
+        let name = |user| Command::Name(Binding::new("a.1", root, user).unwrap());
+        assert_eq!(parse(&alloc::format!("name a.1 {SCORE} iris\n")), Ok(name("iris")));
+        assert_eq!(parse(&alloc::format!("name a.1 {SCORE}")), Ok(name("")));
+        assert_eq!(parse(&alloc::format!("remove a.1 {SCORE}")), Ok(Command::Remove("a.1".into(), root)));
+        assert_eq!(parse("prove a.1"), Ok(Command::Prove("a.1".into())));
+        assert_eq!(parse("sync"), Ok(Command::Sync));
+        for bad in ["", "name", "name a.1", "name a.1 12", "name a/b vac:12", "prove", "sync now", "halt"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        for word in ["name", "remove", "prove", "sync"] {
+            assert!(HELP.lines().any(|line| line.starts_with(word)));
+        }
+    }
+
+    #[test]
+    fn the_log_hears_no_score() {
+        let command = Command::parse(alloc::format!("name a.1 {SCORE} iris").as_bytes()).unwrap();
+        assert_eq!(command.told(), "name a.1 (user \"iris\")");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_command_or_not(line in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = Command::parse(&line);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The node as a tree of files: what one looks into, and steers, over 9P.
+//!
+//! ```text
+//! /9fat/…            the FAT partition; `scorenames` takes what is written to it as a merge
+//! /names/NAME        one name: its root, how far it is, what was found beneath it
+//! /roots/NAME/…      the archive beneath a published name, to read
+//! /arenas            one line an arena
+//! /status            figures, a line each
+//! /ctl               commands; reading it says which there are
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `places` | what there is, and how one gets there |
+//! | `rights` | who may do what |
+//! | `ctl` | commands: text → what to do |
+//! | `texts` | what files say that are made when they are opened |
+//! | `roots` | archives, directory by directory, with the last lists kept |
+//! | `serve` | all of it as [`crate::p9::Files`] |
+//!
+//! Never: a secret of the node, a write that its client may not make, memory without a bound for one client.
+
+mod ctl;
+mod places;
+mod rights;
+mod roots;
+mod serve;
+mod texts;
+
+pub use rights::Rights;
+pub use serve::{NodeFiles, NodeTree};

@@ -1,0 +1,507 @@
+//! The node's tree as [`Files`]: what a client with certain rights sees and does.
+
+use super::ctl::{self, Command};
+use super::places::{Made, Place, TOP, root_qid};
+use super::rights::Rights;
+use super::roots::{Lists, Names};
+use super::texts;
+use crate::clock::Clock;
+use crate::p9::{Error, Files, OpenMode, Qid, Stat, StatChange, mode};
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use storage::device::BlockDevice;
+use storage::fat::{FatError, NineFat};
+use storage::names::NameKeeper;
+use storage::settings::{self, Settings};
+use storage::store::Store;
+
+/// Owner and group of everything that is the node's.
+const OWNER: &str = "granary";
+/// Bytes of a file in 9fat that one client may have open: it is read when it is opened.
+const FILE_MAX: u64 = 32 << 20;
+
+/// A node, as all its clients share it.
+pub struct NodeTree<D: BlockDevice + 'static, F, C> {
+    name: String,
+    store: Rc<Store<D>>,
+    nine_fat: Option<Rc<NineFat<F>>>,
+    names: Rc<NameKeeper<D, F>>,
+    clock: C,
+    lists: Lists,
+}
+
+impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
+    /// The tree of a node of this name. Lists of archives' directories are kept for up to `files_max` files.
+    pub fn new(
+        name: String,
+        store: Rc<Store<D>>,
+        nine_fat: Option<Rc<NineFat<F>>>,
+        names: Rc<NameKeeper<D, F>>,
+        clock: C,
+        files_max: usize,
+    ) -> NodeTree<D, F, C> {
+        NodeTree { name, store, nine_fat, names, clock, lists: Lists::new(files_max) }
+    }
+
+    fn fat(&self) -> Result<&Rc<NineFat<F>>, Error> {
+        self.nine_fat.as_ref().ok_or_else(|| Error::new("this node has no 9fat"))
+    }
+}
+
+/// A node, as one client may see it.
+pub struct NodeFiles<D: BlockDevice + 'static, F, C> {
+    /// The node.
+    pub tree: Rc<NodeTree<D, F, C>>,
+    /// What the client may do.
+    pub rights: Rights,
+    /// The client, for the log.
+    pub client: String,
+}
+
+/// An open file.
+pub(super) enum Open {
+    /// A text as it was when the file was opened.
+    Text(Bytes),
+    /// A directory's entries as they were.
+    Entries(Vec<Stat>),
+    /// A directory of an archive.
+    List(Rc<Names>),
+    /// A file of an archive.
+    Archive,
+    /// A file of 9fat.
+    Fat { content: Vec<u8>, is_changed: bool },
+    /// Commands.
+    Ctl { line: Vec<u8> },
+}
+
+/// An open file of the tree.
+pub struct NodeOpen(Open);
+
+/// A place in the tree.
+#[derive(Clone)]
+pub struct NodePlace(Place);
+
+fn fat_error(error: FatError) -> Error {
+    match error {
+        FatError::NotFound(_) => Error::NotFound,
+        error => Error::new(error),
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { [path, "/", name].concat() }
+}
+
+impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
+    fn stat_of(&self, place: &Place, name: &str, permissions: u32, length: u64, mtime: u32) -> Stat {
+        let qid = place.qid();
+        let kind = if qid.is_directory() { mode::DIRECTORY } else { 0 };
+        let owner = || OWNER.to_string();
+        Stat {
+            qid,
+            mode: kind | permissions,
+            atime: mtime,
+            mtime,
+            length,
+            name: name.to_string(),
+            uid: owner(),
+            gid: owner(),
+            muid: owner(),
+        }
+    }
+
+    async fn fat_stat(&self, place: &Place) -> Result<Stat, Error> {
+        let Place::Fat { path, is_directory, alone } = place else { return Err(Error::NotFound) };
+        if path.is_empty() {
+            let name = if *alone { "/" } else { "9fat" };
+            return Ok(self.stat_of(place, name, 0o755, 0, self.tree.clock.wall().0));
+        }
+        let entry = self.tree.fat()?.entry(path).await.map_err(fat_error)?;
+        let permissions = if *is_directory { 0o755 } else { 0o644 };
+        Ok(self.stat_of(place, &entry.name, permissions, entry.len.into(), entry.written.0))
+    }
+
+    async fn entries(&self, place: &Place) -> Result<Vec<Stat>, Error> {
+        match place {
+            Place::Root => {
+                let mut stats = Vec::new();
+                for place in TOP.into_iter().filter_map(Place::top) {
+                    stats.extend(self.stat(&NodePlace(place)).await.ok());
+                }
+                Ok(stats)
+            }
+            Place::Fat { path, alone, .. } => {
+                let entries = self.tree.fat()?.list(path).await.map_err(fat_error)?;
+                let stat = |entry: storage::fat::directory::DirectoryEntry| {
+                    let is_directory = entry.is_directory;
+                    let place = Place::Fat { path: join(path, &entry.name), is_directory, alone: *alone };
+                    let permissions = if is_directory { 0o755 } else { 0o644 };
+                    self.stat_of(&place, &entry.name, permissions, entry.len.into(), entry.written.0)
+                };
+                Ok(entries.into_iter().map(stat).collect())
+            }
+            Place::Names => {
+                let registry = self.tree.names.registry();
+                let lists = [registry.published(), registry.waiting()];
+                let mut names: Vec<&str> = lists.into_iter().flat_map(|names| names.names()).collect();
+                names.sort_unstable();
+                names.dedup();
+                let stat = |name: &str| self.stat_of(&Place::Name(name.to_string()), name, 0o444, 0, 0);
+                Ok(names.into_iter().map(stat).collect())
+            }
+            Place::Roots => {
+                let registry = self.tree.names.registry();
+                let stat = |name: &str| {
+                    // What is said of the archive itself is read when somebody walks there.
+                    let stat = self.stat_of(&Place::Roots, name, 0o555, 0, 0);
+                    Stat { qid: root_qid(name), ..stat }
+                };
+                Ok(registry.published().names().map(stat).collect())
+            }
+            _ => Err(Error::NotDirectory),
+        }
+    }
+
+    async fn text(&self, made: Made) -> String {
+        let tree = &self.tree;
+        match made {
+            Made::Ctl => ctl::HELP.to_string(),
+            Made::Arenas => texts::arenas(&tree.store),
+            Made::Status => {
+                let fat = match &tree.nine_fat {
+                    Some(fat) => Some((fat.total_bytes(), fat.free_bytes().await)),
+                    None => None,
+                };
+                let uptime = tree.clock.now().since(Default::default());
+                texts::status(&tree.name, uptime, &tree.store, &tree.names, fat)
+            }
+        }
+    }
+
+    /// Whether this client may change a file of 9fat.
+    fn may_write(&self, path: &str) -> bool {
+        let is_names = path.eq_ignore_ascii_case(storage::names::FILE);
+        self.rights.admin || (is_names && self.rights.may_name())
+    }
+
+    /// The new content of a file of 9fat takes effect.
+    async fn keep(&self, path: &str, content: &[u8]) -> Result<(), Error> {
+        let now = self.tree.clock.wall();
+        if path.eq_ignore_ascii_case(storage::names::FILE) {
+            let new = self.tree.names.merge(content, now).await.map_err(Error::new)?;
+            log::info!("audit: {}: wrote scorenames, {} new names", self.client, new.len());
+            return Ok(());
+        }
+        if path.eq_ignore_ascii_case(settings::FILE) {
+            let parsed = Settings::parse(settings::FILE, content);
+            parsed.map_err(|errors| errors.first().map_or(Error::Permission, Error::new))?;
+        }
+        self.tree.fat()?.replace(path, content, now).await.map_err(fat_error)?;
+        log::info!("audit: {}: wrote 9fat/{path}, {} bytes", self.client, content.len());
+        if path.eq_ignore_ascii_case(settings::FILE) {
+            log::info!("{}: takes effect at the next start", settings::FILE);
+        }
+        Ok(())
+    }
+
+    async fn command(&self, line: &[u8]) -> Result<(), Error> {
+        let command = Command::parse(line)?;
+        let allowed = match &command {
+            Command::Name(_) | Command::Prove(_) => self.rights.may_name(),
+            Command::Remove(..) | Command::Sync => self.rights.admin,
+        };
+        if !allowed {
+            return Err(Error::Permission);
+        }
+        log::info!("audit: {}: {}", self.client, command.told());
+        let (names, now) = (&self.tree.names, self.tree.clock.wall());
+        match command {
+            Command::Name(binding) => names.add(&binding, now).await.map(|_| ()).map_err(Error::new),
+            Command::Remove(name, root) => names.remove(&name, root, now).await.map_err(Error::new),
+            Command::Prove(name) => names.prove(&name).map_err(Error::new),
+            Command::Sync => self.tree.store.sync().await.map_err(Error::new),
+        }
+    }
+
+    async fn walk_up(&self, place: &Place) -> Place {
+        match place {
+            Place::Fat { path, alone, .. } if !path.is_empty() => {
+                let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+                Place::Fat { path: above.to_string(), is_directory: true, alone: *alone }
+            }
+            Place::Fat { alone: true, .. } => place.clone(),
+            Place::Name(_) => Place::Names,
+            Place::Archive(name, at) => match &at.above {
+                Some(above) => Place::Archive(name.clone(), above.clone()),
+                None => Place::Roots,
+            },
+            _ => Place::Root,
+        }
+    }
+}
+
+impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, F, C> {
+    type Node = NodePlace;
+    type Open = NodeOpen;
+
+    async fn attach(&self, _uname: &str, aname: &str) -> Result<NodePlace, Error> {
+        if !self.rights.any() {
+            return Err(Error::Permission);
+        }
+        match aname {
+            "" | "/" => Ok(NodePlace(Place::Root)),
+            "9fat" => {
+                self.tree.fat()?;
+                Ok(NodePlace(Place::Fat { path: String::new(), is_directory: true, alone: true }))
+            }
+            _ => Err(Error::new("no such tree: attach to the empty name, or to 9fat")),
+        }
+    }
+
+    async fn walk(&self, NodePlace(from): &NodePlace, name: &str) -> Result<NodePlace, Error> {
+        if name == ".." {
+            return Ok(NodePlace(self.walk_up(from).await));
+        }
+        if name == "." {
+            return Ok(NodePlace(from.clone()));
+        }
+        let place = match from {
+            Place::Root => Place::top(name).ok_or(Error::NotFound)?,
+            Place::Fat { path, alone, .. } => {
+                let path = join(path, name);
+                let entry = self.tree.fat()?.entry(&path).await.map_err(fat_error)?;
+                Place::Fat { path, is_directory: entry.is_directory, alone: *alone }
+            }
+            Place::Names if self.tree.names.registry().get(name).next().is_some() => {
+                Place::Name(name.to_string())
+            }
+            Place::Roots => {
+                let root = self.tree.names.registry().published().get(name).next().map(|found| found.root);
+                let top = self
+                    .tree
+                    .lists
+                    .open(&*self.tree.store, root.ok_or(Error::NotFound)?, root_qid(name))
+                    .await?;
+                Place::Archive(name.to_string(), top)
+            }
+            Place::Archive(archive, at) => {
+                let below = self.tree.lists.walk(&*self.tree.store, at, name).await?;
+                Place::Archive(archive.clone(), below)
+            }
+            _ => return Err(Error::NotFound),
+        };
+        Ok(NodePlace(place))
+    }
+
+    fn qid(&self, NodePlace(place): &NodePlace) -> Qid {
+        place.qid()
+    }
+
+    async fn stat(&self, NodePlace(place): &NodePlace) -> Result<Stat, Error> {
+        let now = self.tree.clock.wall().0;
+        Ok(match place {
+            Place::Root => self.stat_of(place, "/", 0o555, 0, now),
+            Place::Names => self.stat_of(place, "names", 0o555, 0, now),
+            Place::Roots => self.stat_of(place, "roots", 0o555, 0, now),
+            Place::File(made) => {
+                let permissions = if *made == Made::Ctl { 0o644 } else { 0o444 };
+                self.stat_of(place, made.name(), permissions, 0, now)
+            }
+            Place::Fat { .. } => self.fat_stat(place).await?,
+            Place::Name(name) => self.stat_of(place, name, 0o444, 0, now),
+            Place::Archive(name, at) => at.stat(at.above.is_none().then_some(name.as_str())),
+        })
+    }
+
+    async fn open(&self, NodePlace(place): &NodePlace, mode: OpenMode) -> Result<NodeOpen, Error> {
+        let may_change = match place {
+            Place::File(Made::Ctl) => self.rights.may_name(),
+            Place::Fat { path, .. } => self.may_write(path),
+            _ => false,
+        };
+        let changes = mode.write || mode.truncate || mode.remove_at_end;
+        if changes && !may_change || mode.remove_at_end && !matches!(place, Place::Fat { .. }) {
+            return Err(Error::Permission);
+        }
+        let open = match place {
+            Place::File(Made::Ctl) if mode.write => Open::Ctl { line: Vec::new() },
+            Place::File(made) => Open::Text(self.text(*made).await.into()),
+            Place::Name(name) => Open::Text(texts::name(&self.tree.names.registry(), name).into()),
+            Place::Archive(_, at) if at.qid().is_directory() => {
+                Open::List(self.tree.lists.names(&*self.tree.store, at).await?)
+            }
+            Place::Archive(..) => Open::Archive,
+            Place::Fat { path, is_directory: false, .. } => {
+                let fat = self.tree.fat()?;
+                if let Some(reason) = fat.read_only().filter(|_| changes) {
+                    return Err(Error::new(alloc::format!("9fat is only read: {reason}")));
+                }
+                let content = if mode.truncate {
+                    Vec::new()
+                } else {
+                    fat.read(path, FILE_MAX).await.map_err(fat_error)?
+                };
+                Open::Fat { content, is_changed: mode.truncate }
+            }
+            directory => Open::Entries(self.entries(directory).await?),
+        };
+        Ok(NodeOpen(open))
+    }
+
+    async fn create(
+        &self,
+        NodePlace(parent): &NodePlace,
+        name: &str,
+        perm: u32,
+        _mode: OpenMode,
+    ) -> Result<(NodePlace, NodeOpen), Error> {
+        let Place::Fat { path, alone, .. } = parent else { return Err(Error::Permission) };
+        let path = join(path, name);
+        if !self.may_write(&path) {
+            return Err(Error::Permission);
+        }
+        if perm & mode::DIRECTORY != 0 {
+            return Err(Error::new("directories are not made in 9fat"));
+        }
+        let fat = self.tree.fat()?;
+        match fat.entry(&path).await {
+            Err(FatError::NotFound(_)) => {}
+            Ok(_) => return Err(Error::Exists),
+            Err(error) => return Err(fat_error(error)),
+        }
+        fat.replace(&path, b"", self.tree.clock.wall()).await.map_err(fat_error)?;
+        let place = Place::Fat { path, is_directory: false, alone: *alone };
+        Ok((NodePlace(place), NodeOpen(Open::Fat { content: Vec::new(), is_changed: false })))
+    }
+
+    async fn read(
+        &self,
+        NodePlace(place): &NodePlace,
+        NodeOpen(open): &mut NodeOpen,
+        offset: u64,
+        count: usize,
+    ) -> Result<Bytes, Error> {
+        let cut = |content: &[u8]| {
+            let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..));
+            let rest = rest.unwrap_or_default();
+            Bytes::copy_from_slice(&rest[..rest.len().min(count)])
+        };
+        match (&*open, place) {
+            (Open::Archive, Place::Archive(_, at)) => at.read(&*self.tree.store, offset, count).await,
+            (Open::Text(text), _) => Ok(cut(text)),
+            (Open::Fat { content, .. }, _) => Ok(cut(content)),
+            (Open::Ctl { .. }, _) => Ok(cut(ctl::HELP.as_bytes())),
+            _ => Err(Error::NotOpen),
+        }
+    }
+
+    async fn entry(
+        &self,
+        NodePlace(place): &NodePlace,
+        NodeOpen(open): &mut NodeOpen,
+        position: u64,
+    ) -> Result<Option<Stat>, Error> {
+        match (&*open, place) {
+            (Open::Entries(stats), _) => {
+                Ok(usize::try_from(position).ok().and_then(|at| stats.get(at)).cloned())
+            }
+            (Open::List(names), Place::Archive(_, at)) => Ok(self.tree.lists.entry(at, names, position)),
+            _ => Err(Error::NotOpen),
+        }
+    }
+
+    async fn write(
+        &self,
+        _place: &NodePlace,
+        NodeOpen(open): &mut NodeOpen,
+        offset: u64,
+        data: Bytes,
+    ) -> Result<(), Error> {
+        match open {
+            Open::Fat { content, is_changed } => {
+                let at = usize::try_from(offset).ok().filter(|at| *at <= content.len());
+                let at = at.ok_or(Error::WriteOffset)?;
+                let end = at + data.len();
+                if end as u64 > FILE_MAX {
+                    return Err(Error::new(alloc::format!("a file here has at most {FILE_MAX} bytes")));
+                }
+                content.resize(content.len().max(end), 0);
+                content[at..end].copy_from_slice(&data);
+                *is_changed = true;
+                Ok(())
+            }
+            Open::Ctl { line } => {
+                line.extend_from_slice(&data);
+                if line.len() > ctl::LINE_MAX {
+                    line.clear();
+                    return Err(Error::new("a command has at most 1024 bytes"));
+                }
+                // Commands end with a newline, or with the write that brought them.
+                let commands = core::mem::take(line);
+                for command in commands.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                    self.command(command).await?;
+                }
+                Ok(())
+            }
+            _ => Err(Error::NotOpen),
+        }
+    }
+
+    async fn sync(&self, NodePlace(place): &NodePlace, NodeOpen(open): &mut NodeOpen) -> Result<(), Error> {
+        if let (Place::Fat { path, .. }, Open::Fat { content, is_changed }) = (place, open)
+            && *is_changed
+        {
+            if let Err(error) = self.keep(path, content).await {
+                // Not every program looks at what becomes of its last message.
+                log::warn!("audit: {}: 9fat/{path} was not written: {error}", self.client);
+                return Err(error);
+            }
+            *is_changed = false;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, NodePlace(place): &NodePlace) -> Result<(), Error> {
+        match place {
+            // The names are not taken away with their file.
+            Place::Fat { path, .. } if path.eq_ignore_ascii_case(storage::names::FILE) => {
+                Err(Error::Permission)
+            }
+            Place::Fat { path, .. } if self.rights.admin => {
+                self.tree.fat()?.remove(path).await.map_err(fat_error)?;
+                log::info!("audit: {}: removed 9fat/{path}", self.client);
+                Ok(())
+            }
+            _ => Err(Error::Permission),
+        }
+    }
+
+    async fn wstat(
+        &self,
+        NodePlace(place): &NodePlace,
+        open: Option<&mut NodeOpen>,
+        change: &StatChange,
+    ) -> Result<(), Error> {
+        let Place::Fat { path, is_directory: false, .. } = place else { return Err(Error::Wstat) };
+        if !self.may_write(path) {
+            return Err(Error::Permission);
+        }
+        // Times and permissions are what FAT makes of them; saying so would only stop programs that copy.
+        let harmless = StatChange { mode: None, mtime: None, gid: None, length: None, ..change.clone() };
+        if !harmless.is_sync() {
+            return Err(Error::Wstat);
+        }
+        match (change.length, open) {
+            (None, _) => Ok(()),
+            (Some(0), Some(NodeOpen(Open::Fat { content, is_changed }))) => {
+                content.clear();
+                *is_changed = true;
+                Ok(())
+            }
+            (Some(0), None) => self.keep(path, b"").await,
+            _ => Err(Error::Wstat),
+        }
+    }
+}
