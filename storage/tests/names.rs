@@ -5,7 +5,17 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use storage::names::{Binding, Names, ndb};
+use std::rc::Rc;
+use storage::Timestamp;
+use storage::device::ram::RamDisk;
+use storage::device::sim::SimDisk;
+use storage::fat::{NineFat, Volume};
+use storage::make;
+use storage::names::registry::Stage;
+use storage::names::{Binding, NameKeeper, Names, ndb};
+use storage::score::Score;
+use storage::simulation::block_on;
+use storage::store::{Store, StorePart, StoreParts, StoreSettings};
 
 fn fixture(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/names").join(name);
@@ -91,4 +101,71 @@ fn what_scorecopy_prints_while_it_works_is_read_as_what_it_means() {
     for binding in printed.iter() {
         assert!(after.has(&binding.name, binding.root), "{}", binding.name);
     }
+}
+
+const NOW: Timestamp = Timestamp(1_700_000_000);
+
+/// A store with nothing in it.
+async fn empty_store() -> Rc<Store<Rc<RamDisk>>> {
+    let disk = Rc::new(RamDisk::new(512, 8192));
+    let options = make::ArenaOptions { arena_len: 1 << 20, ..make::ArenaOptions::default() };
+    make::arenas(&disk, options, || 0x5eed_5eed, |_, _| ()).await.unwrap();
+    let arenas = vec![StorePart { name: "arenas".into(), device: disk }];
+    let parts = StoreParts { arenas, index_sections: Vec::new(), bloom: None };
+    Rc::new(Store::open(parts, StoreSettings::default(), NOW).await.unwrap().0)
+}
+
+fn binding(number: u32) -> Binding {
+    Binding::new(&format!("n.{number}"), Score::of(&number.to_le_bytes()), "iris").unwrap()
+}
+
+#[test]
+fn a_name_that_was_taken_survives_a_power_cut_at_any_write_and_none_is_half_there() {
+    block_on(async {
+        let fresh = RamDisk::new(512, 9000);
+        Volume::format(&fresh, b"9FAT       ", 2048, 7, NOW).await.unwrap();
+        let store = empty_store().await;
+        let (mut cuts, mut whole) = (0, false);
+        for operations in 0.. {
+            for seed in 0..4 {
+                let disk = Rc::new(SimDisk::new(fresh.image(), seed).prompt());
+                let fat = Rc::new(NineFat::open(disk.clone(), true).await.unwrap());
+                let keeper = NameKeeper::open(store.clone(), Some(fat)).await;
+                disk.cut_power_after(operations);
+                let mut taken = Vec::new();
+                for number in 0..3 {
+                    let merged = Binding::record(&binding(100 + number));
+                    if keeper.add(&binding(number), NOW).await.is_ok() {
+                        taken.push(binding(number));
+                    }
+                    if keeper.merge(&merged, NOW).await.is_ok() {
+                        taken.push(binding(100 + number));
+                    }
+                }
+                whole = taken.len() == 6;
+                let after = Rc::new(RamDisk::from(disk.power_cut(seed)));
+                let fat = NineFat::open(after.clone(), true).await.unwrap();
+                assert_eq!(fat.read_only(), None, "cut after {operations}, seed {seed}");
+                assert_eq!(Volume::open(after.clone()).await.unwrap().mirror().await, Ok(0));
+                let keeper = NameKeeper::open(store.clone(), Some(Rc::new(fat))).await;
+                let registry = keeper.registry();
+                assert!(registry.waiting().bad().is_empty());
+                for binding in &taken {
+                    let stage = registry.stage(&binding.name, binding.root);
+                    assert_eq!(
+                        stage,
+                        Some(Stage::Waiting),
+                        "{} after {operations}, seed {seed}",
+                        binding.name
+                    );
+                }
+                assert!(registry.waiting().len() <= taken.len() + 1);
+                cuts += 1;
+            }
+            if whole {
+                break;
+            }
+        }
+        assert!(cuts > 100, "{cuts}");
+    });
 }

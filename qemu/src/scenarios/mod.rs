@@ -9,6 +9,7 @@ mod hostile;
 mod http;
 mod idle;
 mod memory;
+mod names;
 mod network;
 mod power_cuts;
 mod run_command;
@@ -69,6 +70,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
+    ("names-are-given-proved-and-shown", names::given_proved_and_shown),
+    ("names-outlive-power-cuts", names::outlive_power_cuts),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
     ("interrupt-ends-run-cleanly", run_command::interrupted),

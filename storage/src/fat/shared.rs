@@ -20,8 +20,9 @@ pub struct NineFat<D> {
 }
 
 impl<D: BlockDevice> NineFat<D> {
-    /// Mounts what stands on `device`. Clusters that a power cut left behind are given back; a file system that is
-    /// damaged in any other way, or that is not `writable`, is only read from then on.
+    /// Mounts what stands on `device`. What a power cut left behind is put in order: clusters that belong to no file are
+    /// given back, and all copies of the table are made alike. A file system that is damaged in any other way, or that is
+    /// not `writable`, is only read from then on.
     ///
     /// # Errors
     /// If there is no FAT16 or FAT32.
@@ -29,11 +30,11 @@ impl<D: BlockDevice> NineFat<D> {
         let mut volume = Volume::open(device).await?;
         let mut read_only = (!writable).then(|| "it was opened for reading".to_string());
         if writable {
-            match volume.reclaim().await {
-                Ok(0) => {}
-                Ok(clusters) => {
-                    log::info!("9fat: {clusters} clusters that belonged to no file are free again")
-                }
+            match tidy(&mut volume).await {
+                Ok((0, 0)) => {}
+                Ok((clusters, sectors)) => log::info!(
+                    "9fat: after a power cut {clusters} clusters are free again, {sectors} sectors of the table mirrored"
+                ),
                 Err(error) => read_only = Some(error.to_string()),
             }
         }
@@ -98,6 +99,12 @@ impl<D: BlockDevice> NineFat<D> {
             None => Ok(()),
         }
     }
+}
+
+/// Puts in order what a power cut left behind; returns clusters given back, and sectors of the table that differed.
+async fn tidy<D: BlockDevice>(volume: &mut Volume<D>) -> Result<(u32, u32), FatError> {
+    let clusters = volume.reclaim().await?;
+    Ok((clusters, volume.mirror().await?))
 }
 
 #[cfg(test)]

@@ -359,6 +359,31 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes what has changed in the table, every copy of it, and flushes.
+    /// Makes all copies of the table like the first one, which is what we read. A power cut between the writes of two
+    /// copies leaves them unlike. Returns how many sectors differed.
+    pub async fn mirror(&mut self) -> Result<u32, FatError> {
+        self.refresh().await?;
+        let size = self.geometry.sector_size as usize;
+        let mut differed = 0;
+        for copy in 1..self.geometry.tables {
+            let first = self.geometry.table_at(copy);
+            let there = read_run(&self.device, first, self.geometry.table_sectors).await?;
+            let pairs = self.table.bytes().chunks(size).zip(there.chunks(size)).enumerate();
+            let unlike: Vec<(u64, Bytes)> = pairs
+                .filter(|(_, (ours, theirs))| ours != theirs)
+                .map(|(sector, (ours, _))| (first + sector as u64, Bytes::copy_from_slice(ours)))
+                .collect();
+            differed += unlike.len() as u32;
+            for (at, sector) in unlike {
+                self.device.write(at, sector).await?;
+            }
+        }
+        if differed > 0 {
+            self.device.flush().await?;
+        }
+        Ok(differed)
+    }
+
     async fn write_table(&mut self) -> Result<(), FatError> {
         let sector_size = self.geometry.sector_size as usize;
         let dirty = self.table.take_dirty();

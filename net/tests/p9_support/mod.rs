@@ -1,0 +1,171 @@
+//! A node in memory, with clients over pipes, and archives to put into it.
+
+use crate::venti_support::{Reader, TestClock, Writer, halves};
+use net::clock::Clock;
+use net::p9::client::{Client, ClientError};
+use net::p9::{Ending, Limits, Reply, Request, serve_connection};
+use net::tree::{NodeFiles, NodeTree, Rights};
+use net::venti::connections::Connections;
+use std::rc::Rc;
+use std::time::Duration;
+use storage::Timestamp;
+use storage::archive::NewBlock;
+use storage::archive::entry::Entry;
+use storage::archive::shape::Shape;
+use storage::archive::stream_writer::StreamWriter;
+use storage::archive::writer::{ArchiveWriter, NewFile};
+use storage::device::ram::RamDisk;
+use storage::fat::{NineFat, Volume};
+use storage::make;
+use storage::names::{NameKeeper, Registry};
+use storage::score::Score;
+use storage::store::{Store, StorePart, StoreParts, StoreSettings};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::{JoinHandle, spawn_local};
+
+pub const ALL: Rights = Rights { read: true, names: true, admin: true };
+
+type Disk = Rc<RamDisk>;
+
+pub struct Node {
+    pub store: Rc<Store<Disk>>,
+    pub names: Rc<NameKeeper<Disk, Disk>>,
+    tree: Rc<NodeTree<Disk, Disk, TestClock>>,
+    clock: TestClock,
+}
+
+impl Node {
+    pub async fn new() -> Node {
+        let clock = TestClock::new();
+        let arenas = Rc::new(RamDisk::new(512, 65_536));
+        let options = make::ArenaOptions { arena_len: 30 << 20, ..make::ArenaOptions::default() };
+        make::arenas(&arenas, options, || 0x5eed_5eed, |_, _| ()).await.unwrap();
+        let arenas = vec![StorePart { name: "arenas".into(), device: arenas }];
+        let parts = StoreParts { arenas, index_sections: Vec::new(), bloom: None };
+        let store = Rc::new(Store::open(parts, StoreSettings::default(), clock.wall()).await.unwrap().0);
+        let disk = Rc::new(RamDisk::new(512, 20_000));
+        Volume::format(&disk, b"9FAT       ", 2048, 7, clock.wall()).await.unwrap();
+        let fat = Some(Rc::new(NineFat::open(disk, true).await.unwrap()));
+        let names = Rc::new(NameKeeper::open(store.clone(), fat.clone()).await);
+        let walking = names.clone();
+        // Time is short here: waits take a moment only.
+        let pause = async |_| tokio::time::sleep(Duration::from_millis(2)).await;
+        spawn_local(async move { walking.run(|| Timestamp(1_700_000_000), pause).await });
+        let tree = NodeTree::new("barn".into(), store.clone(), fat, names.clone(), clock.clone(), 200_000);
+        Node { store, names, tree: Rc::new(tree), clock }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    /// Serves one end of a pipe; returns the other.
+    fn serve(&self, rights: Rights) -> (DuplexStream, JoinHandle<Ending>) {
+        let (near, far) = tokio::io::duplex(16 << 10);
+        let files = NodeFiles { tree: self.tree.clone(), rights, client: "a test".into() };
+        let clock = self.clock.clone();
+        let ticket = Connections::new(1).admit(clock.now()).unwrap();
+        let server = spawn_local(async move {
+            let (reader, writer) = halves(far);
+            serve_connection(reader, writer, &files, &Limits::default(), &clock, &ticket).await
+        });
+        (near, server)
+    }
+
+    pub async fn attach(&self, rights: Rights, aname: &str) -> Result<Client<Reader, Writer>, ClientError> {
+        let (reader, writer) = halves(self.serve(rights).0);
+        Client::attach(reader, writer, "iris", aname).await
+    }
+
+    pub async fn client(&self, rights: Rights) -> Client<Reader, Writer> {
+        self.attach(rights, "").await.unwrap()
+    }
+
+    pub fn raw(&self, rights: Rights) -> Raw {
+        let (stream, server) = self.serve(rights);
+        Raw { stream, server }
+    }
+
+    pub async fn store_all(&self, blocks: &[NewBlock]) {
+        for block in blocks {
+            self.store.write(block.block_type, block.data.clone(), self.now()).await.unwrap();
+        }
+    }
+
+    /// Waits until something is true of the names.
+    pub async fn until(&self, is_true: impl Fn(&Registry) -> bool) {
+        while !is_true(&self.names.registry()) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Lets everything that can be done now be done.
+    pub async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A connection whose messages are made by hand.
+pub struct Raw {
+    stream: DuplexStream,
+    server: JoinHandle<Ending>,
+}
+
+impl Raw {
+    pub async fn ask(&mut self, tag: u16, request: &Request) -> Reply {
+        self.stream.write_all(&request.to_bytes(tag)).await.unwrap();
+        let size = self.stream.read_u32_le().await.unwrap();
+        let mut message = vec![0; size as usize - 4];
+        self.stream.read_exact(&mut message).await.unwrap();
+        let (answered, reply) = Reply::parse(message.into()).unwrap();
+        assert_eq!(answered, tag);
+        reply
+    }
+
+    /// Sends bytes, reads whatever comes, closes, and waits until the server has ended.
+    pub async fn send_and_close(self, bytes: &[u8]) -> Ending {
+        let (mut reader, mut writer) = tokio::io::split(self.stream);
+        let reading = spawn_local(async move {
+            let mut all = Vec::new();
+            let _ = reader.read_to_end(&mut all).await;
+        });
+        let _ = writer.write_all(bytes).await;
+        let _ = writer.shutdown().await;
+        let ending = self.server.await.unwrap();
+        drop(writer);
+        reading.await.unwrap();
+        ending
+    }
+}
+
+fn file(name: &str) -> NewFile<'_> {
+    NewFile { name: name.as_bytes(), mode: 0o644, archived_at: 1_600_000_000, attributes: None }
+}
+
+/// An archive of these files: its root, and all of its blocks.
+pub fn archive(files: &[(&str, &[u8])]) -> (Score, Vec<NewBlock>) {
+    let mut out = Vec::new();
+    let mut writer = ArchiveWriter::new(8192).unwrap();
+    for (name, content) in files {
+        let mut stream = StreamWriter::new(Shape::for_block_size(8192, false));
+        content.chunks(8192).for_each(|leaf| stream.push_leaf(leaf, &mut out));
+        let entry = stream.finish(content.len() as u64, false, &mut out).unwrap();
+        writer.add_file(&file(name), &entry, &mut out).unwrap();
+    }
+    let root = writer.finish(Score::NULL, &mut out).unwrap();
+    let mut seen = std::collections::HashSet::new();
+    out.retain(|block| seen.insert((block.score, block.block_type)));
+    (root, out)
+}
+
+/// An archive of so many empty files in one directory.
+pub fn archive_of_many(count: usize) -> (Score, Vec<NewBlock>) {
+    let mut out = Vec::new();
+    let mut writer = ArchiveWriter::new(8192).unwrap();
+    let empty = Entry::empty(Shape::for_block_size(8192, false));
+    for number in 0..count {
+        writer.add_file(&file(&format!("file {number:06}")), &empty, &mut out).unwrap();
+    }
+    let root = writer.finish(Score::NULL, &mut out).unwrap();
+    (root, out)
+}
