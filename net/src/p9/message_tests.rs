@@ -1,3 +1,5 @@
+//! Messages: the manual's bytes, odd ones, and round trips.
+
 use super::*;
 use proptest::prelude::*;
 use std::string::ToString;

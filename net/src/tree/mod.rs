@@ -15,12 +15,14 @@
 //! | `rights` | who may do what |
 //! | `ctl` | commands: text → what to do |
 //! | `texts` | what files say that are made when they are opened |
+//! | `look` | what is seen of each place |
 //! | `roots` | archives, directory by directory, with the last lists kept |
 //! | `serve` | all of it as [`crate::p9::Files`] |
 //!
 //! Never: a secret of the node, a write that its client may not make, memory without a bound for one client.
 
 mod ctl;
+mod look;
 mod places;
 mod rights;
 mod roots;

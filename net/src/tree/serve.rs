@@ -1,7 +1,7 @@
 //! The node's tree as [`Files`]: what a client with certain rights sees and does.
 
 use super::ctl::{self, Command};
-use super::places::{Made, Place, TOP, root_qid};
+use super::places::{Made, Place, root_qid};
 use super::rights::Rights;
 use super::roots::{Lists, Names};
 use super::texts;
@@ -17,19 +17,17 @@ use storage::names::NameKeeper;
 use storage::settings::{self, Settings};
 use storage::store::Store;
 
-/// Owner and group of everything that is the node's.
-const OWNER: &str = "granary";
 /// Bytes of a file in 9fat that one client may have open: it is read when it is opened.
 const FILE_MAX: u64 = 32 << 20;
 
 /// A node, as all its clients share it.
 pub struct NodeTree<D: BlockDevice + 'static, F, C> {
-    name: String,
-    store: Rc<Store<D>>,
-    nine_fat: Option<Rc<NineFat<F>>>,
-    names: Rc<NameKeeper<D, F>>,
-    clock: C,
-    lists: Lists,
+    pub(super) name: String,
+    pub(super) store: Rc<Store<D>>,
+    pub(super) nine_fat: Option<Rc<NineFat<F>>>,
+    pub(super) names: Rc<NameKeeper<D, F>>,
+    pub(super) clock: C,
+    pub(super) lists: Lists,
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
@@ -45,7 +43,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
         NodeTree { name, store, nine_fat, names, clock, lists: Lists::new(files_max) }
     }
 
-    fn fat(&self) -> Result<&Rc<NineFat<F>>, Error> {
+    pub(super) fn fat(&self) -> Result<&Rc<NineFat<F>>, Error> {
         self.nine_fat.as_ref().ok_or_else(|| Error::new("this node has no 9fat"))
     }
 }
@@ -81,105 +79,20 @@ pub struct NodeOpen(Open);
 
 /// A place in the tree.
 #[derive(Clone)]
-pub struct NodePlace(Place);
+pub struct NodePlace(pub(super) Place);
 
-fn fat_error(error: FatError) -> Error {
+pub(super) fn fat_error(error: FatError) -> Error {
     match error {
         FatError::NotFound(_) => Error::NotFound,
         error => Error::new(error),
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_string() } else { [path, "/", name].concat() }
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
-    fn stat_of(&self, place: &Place, name: &str, permissions: u32, length: u64, mtime: u32) -> Stat {
-        let qid = place.qid();
-        let kind = if qid.is_directory() { mode::DIRECTORY } else { 0 };
-        let owner = || OWNER.to_string();
-        Stat {
-            qid,
-            mode: kind | permissions,
-            atime: mtime,
-            mtime,
-            length,
-            name: name.to_string(),
-            uid: owner(),
-            gid: owner(),
-            muid: owner(),
-        }
-    }
-
-    async fn fat_stat(&self, place: &Place) -> Result<Stat, Error> {
-        let Place::Fat { path, is_directory, alone } = place else { return Err(Error::NotFound) };
-        if path.is_empty() {
-            let name = if *alone { "/" } else { "9fat" };
-            return Ok(self.stat_of(place, name, 0o755, 0, self.tree.clock.wall().0));
-        }
-        let entry = self.tree.fat()?.entry(path).await.map_err(fat_error)?;
-        let permissions = if *is_directory { 0o755 } else { 0o644 };
-        Ok(self.stat_of(place, &entry.name, permissions, entry.len.into(), entry.written.0))
-    }
-
-    async fn entries(&self, place: &Place) -> Result<Vec<Stat>, Error> {
-        match place {
-            Place::Root => {
-                let mut stats = Vec::new();
-                for place in TOP.into_iter().filter_map(Place::top) {
-                    stats.extend(self.stat(&NodePlace(place)).await.ok());
-                }
-                Ok(stats)
-            }
-            Place::Fat { path, alone, .. } => {
-                let entries = self.tree.fat()?.list(path).await.map_err(fat_error)?;
-                let stat = |entry: storage::fat::directory::DirectoryEntry| {
-                    let is_directory = entry.is_directory;
-                    let place = Place::Fat { path: join(path, &entry.name), is_directory, alone: *alone };
-                    let permissions = if is_directory { 0o755 } else { 0o644 };
-                    self.stat_of(&place, &entry.name, permissions, entry.len.into(), entry.written.0)
-                };
-                Ok(entries.into_iter().map(stat).collect())
-            }
-            Place::Names => {
-                let registry = self.tree.names.registry();
-                let lists = [registry.published(), registry.waiting()];
-                let mut names: Vec<&str> = lists.into_iter().flat_map(|names| names.names()).collect();
-                names.sort_unstable();
-                names.dedup();
-                let stat = |name: &str| self.stat_of(&Place::Name(name.to_string()), name, 0o444, 0, 0);
-                Ok(names.into_iter().map(stat).collect())
-            }
-            Place::Roots => {
-                let registry = self.tree.names.registry();
-                let stat = |name: &str| {
-                    // What is said of the archive itself is read when somebody walks there.
-                    let stat = self.stat_of(&Place::Roots, name, 0o555, 0, 0);
-                    Stat { qid: root_qid(name), ..stat }
-                };
-                Ok(registry.published().names().map(stat).collect())
-            }
-            _ => Err(Error::NotDirectory),
-        }
-    }
-
-    async fn text(&self, made: Made) -> String {
-        let tree = &self.tree;
-        match made {
-            Made::Ctl => ctl::HELP.to_string(),
-            Made::Arenas => texts::arenas(&tree.store),
-            Made::Status => {
-                let fat = match &tree.nine_fat {
-                    Some(fat) => Some((fat.total_bytes(), fat.free_bytes().await)),
-                    None => None,
-                };
-                let uptime = tree.clock.now().since(Default::default());
-                texts::status(&tree.name, uptime, &tree.store, &tree.names, fat)
-            }
-        }
-    }
-
     /// Whether this client may change a file of 9fat.
     fn may_write(&self, path: &str) -> bool {
         let is_names = path.eq_ignore_ascii_case(storage::names::FILE);

@@ -7,6 +7,7 @@
 //! | [`name`] | short and long names | where entries stand |
 //! | [`directory`] | entries: bytes ↔ names, places, sizes | chains, I/O |
 //! | [`volume`] | the order of reads and writes | venti |
+//! | `tidy` | what a power cut leaves, put in order | how files are written |
 //! | [`shared`] | one volume for several users | the order of writes |
 //!
 //! Made is FAT16 with two reserved sectors: the second belongs to the Plan 9 table (prep(8)) of the partition that
@@ -17,6 +18,7 @@ pub mod directory;
 pub mod name;
 pub mod shared;
 pub mod table;
+mod tidy;
 pub mod volume;
 
 pub use shared::NineFat;

@@ -20,8 +20,6 @@ const REQUEST_SECTORS_MAX: u32 = 2048;
 const DIRECTORY_LEN_MAX: usize = 65_536 * ENTRY_LEN;
 /// Sectors in front of the first table of what we make: boot sector, and the Plan 9 table.
 const RESERVED: u32 = 2;
-/// Directories below directories that [`Volume::reclaim`] follows.
-const DEPTH_MAX: u32 = 32;
 
 /// Why a file could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,11 +80,11 @@ pub enum FatError {
 /// A mounted file system.
 #[derive(Debug)]
 pub struct Volume<D> {
-    device: D,
-    geometry: Geometry,
-    table: FatTable,
+    pub(super) device: D,
+    pub(super) geometry: Geometry,
+    pub(super) table: FatTable,
     /// A write failed half way: what stands on the disk must be read again before the next one.
-    stale: bool,
+    pub(super) stale: bool,
 }
 
 /// A directory as it was read.
@@ -247,48 +245,8 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Gives back clusters that belong to no file: what a power cut during [`Volume::replace`] may leave. Returns how
-    /// many.
-    ///
-    /// # Errors
-    /// If any file or directory is damaged: then nothing is changed, since what seems lost may belong to it.
-    pub async fn reclaim(&mut self) -> Result<u32, FatError> {
-        self.refresh().await?;
-        let mut owned = alloc::vec![false; self.geometry.clusters as usize + 2];
-        let mut own = |chain: Vec<u32>| {
-            chain.iter().try_for_each(|cluster| match owned.get_mut(*cluster as usize) {
-                Some(mark) if !*mark => {
-                    *mark = true;
-                    Ok(())
-                }
-                _ => Err(FatError::CrossLinked(*cluster)),
-            })
-        };
-        own(self.chain("/", self.geometry.root_cluster)?)?;
-        let mut waiting = alloc::vec![(String::new(), 0)];
-        while let Some((path, depth)) = waiting.pop() {
-            for entry in self.list(&path).await? {
-                let path = alloc::format!("{path}/{}", entry.name);
-                own(self.chain(&path, entry.cluster)?)?;
-                if entry.is_directory && depth < DEPTH_MAX {
-                    waiting.push((path, depth + 1));
-                } else if entry.is_directory {
-                    return Err(FatError::TooDeep(path));
-                }
-            }
-        }
-        let lost: Vec<u32> = (2..self.geometry.clusters + 2)
-            .filter(|cluster| !owned[*cluster as usize] && self.table.is_in_use(*cluster))
-            .collect();
-        self.stale = true;
-        self.table.free(&lost);
-        self.write_table().await?;
-        self.stale = false;
-        Ok(lost.len() as u32)
-    }
-
     /// Reads the table again if a write has failed.
-    async fn refresh(&mut self) -> Result<(), FatError> {
+    pub(super) async fn refresh(&mut self) -> Result<(), FatError> {
         if self.stale {
             let bytes =
                 read_run(&self.device, self.geometry.table_at(0), self.geometry.table_sectors).await?;
@@ -298,7 +256,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    fn chain(&self, name: &str, first: u32) -> Result<Vec<u32>, FatError> {
+    pub(super) fn chain(&self, name: &str, first: u32) -> Result<Vec<u32>, FatError> {
         self.table.chain(first).map_err(|problem| FatError::Damaged { name: name.to_string(), problem })
     }
 
@@ -359,32 +317,7 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes what has changed in the table, every copy of it, and flushes.
-    /// Makes all copies of the table like the first one, which is what we read. A power cut between the writes of two
-    /// copies leaves them unlike. Returns how many sectors differed.
-    pub async fn mirror(&mut self) -> Result<u32, FatError> {
-        self.refresh().await?;
-        let size = self.geometry.sector_size as usize;
-        let mut differed = 0;
-        for copy in 1..self.geometry.tables {
-            let first = self.geometry.table_at(copy);
-            let there = read_run(&self.device, first, self.geometry.table_sectors).await?;
-            let pairs = self.table.bytes().chunks(size).zip(there.chunks(size)).enumerate();
-            let unlike: Vec<(u64, Bytes)> = pairs
-                .filter(|(_, (ours, theirs))| ours != theirs)
-                .map(|(sector, (ours, _))| (first + sector as u64, Bytes::copy_from_slice(ours)))
-                .collect();
-            differed += unlike.len() as u32;
-            for (at, sector) in unlike {
-                self.device.write(at, sector).await?;
-            }
-        }
-        if differed > 0 {
-            self.device.flush().await?;
-        }
-        Ok(differed)
-    }
-
-    async fn write_table(&mut self) -> Result<(), FatError> {
+    pub(super) async fn write_table(&mut self) -> Result<(), FatError> {
         let sector_size = self.geometry.sector_size as usize;
         let dirty = self.table.take_dirty();
         for copy in 0..self.geometry.tables {
@@ -468,7 +401,11 @@ fn runs(chain: &[u32]) -> impl Iterator<Item = &[u32]> {
     chain.chunk_by(|one, next| one + 1 == *next)
 }
 
-async fn read_run<D: BlockDevice>(device: &D, first: u64, sectors: u32) -> Result<Vec<u8>, DeviceError> {
+pub(super) async fn read_run<D: BlockDevice>(
+    device: &D,
+    first: u64,
+    sectors: u32,
+) -> Result<Vec<u8>, DeviceError> {
     let mut bytes = Vec::with_capacity(sectors as usize * device.sector_size() as usize);
     read_into(&mut bytes, device, first, sectors).await?;
     Ok(bytes)

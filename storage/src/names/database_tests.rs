@@ -1,3 +1,5 @@
+//! Finding, adding and merging bindings.
+
 use super::*;
 use proptest::prelude::*;
 use std::format;

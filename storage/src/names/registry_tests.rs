@@ -1,3 +1,5 @@
+//! How names move on, and that none goes back or gets lost.
+
 use super::*;
 use proptest::prelude::*;
 use std::format;

@@ -175,14 +175,14 @@ pub const KEYS: [Key; 20] = [
     Key {
         name: "names",
         values: "NETWORK,NETWORK,…",
-        default: "none",
+        default: "none: nobody",
         meaning: "the networks that may also give names by 9P in clear",
         set: |settings, text| put(&mut settings.names, parse_networks(text)),
     },
     Key {
         name: "admin",
         values: "NETWORK,NETWORK,…",
-        default: "none",
+        default: "none: nobody",
         meaning: "the networks that may do everything by 9P in clear: write 9fat, remove names, give commands",
         set: |settings, text| put(&mut settings.admin, parse_networks(text)),
     },

@@ -39,7 +39,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 35] = [
+pub const TARGETS: [(&str, fn(&[u8])); 37] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -50,6 +50,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 35] = [
     ("bucket", formats::bucket),
     ("bloom", formats::bloom),
     ("scrub_records", texts::scrub_records),
+    ("names", texts::names),
     ("venti_config", texts::venti_config),
     ("settings", texts::settings),
     ("whack_decode", whack::whack_decode),
@@ -73,6 +74,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 35] = [
     ("connection", wire::connection),
     ("client", wire::client),
     ("http_request", wire::http_request),
+    ("p9_message", wire::p9_message),
     ("acpi", machine::acpi),
     ("kernel_file", machine::kernel_file),
 ];

@@ -2,6 +2,7 @@
 
 use crate::machine::command_line::CommandLine;
 use storage::format::config::{CONFIG_TITLE, PartitionSpec, VentiConfig};
+use storage::names::{Names, Registry};
 use storage::scrub::ScrubRecords;
 use storage::settings::{FILE, Settings};
 
@@ -49,4 +50,24 @@ pub fn scrub_records(data: &[u8]) {
     let lines = data.split(|byte| *byte == b'\n').count();
     assert!(bad.iter().all(|line| (1..=lines).contains(&line.0)));
     assert_eq!(ScrubRecords::parse(records.print().as_bytes()), (records, Vec::new()));
+}
+
+/// `scorenames`, as two ends have it: the first byte says where the text is cut in two.
+pub fn names(data: &[u8]) {
+    let Some((first, text)) = data.split_first() else { return };
+    let (ours, theirs) = text.split_at(usize::from(*first).min(text.len()));
+    let (ours, theirs) = (Names::parse(ours), Names::parse(theirs));
+    assert_eq!([ours.text(), theirs.text()].concat(), text);
+    let mut merged = ours.clone();
+    merged.merge(&theirs);
+    for binding in ours.iter().chain(theirs.iter()) {
+        assert!(merged.has(&binding.name, binding.root));
+    }
+    assert!(merged.news(&ours).is_empty() && merged.news(&theirs).is_empty());
+    let again = Names::parse(&merged.text());
+    assert_eq!(again.iter().collect::<Vec<_>>(), merged.iter().collect::<Vec<_>>());
+    let mut registry = Registry::load(text, text, text, text);
+    let before = registry.removed().len();
+    registry.merge(text);
+    assert_eq!(registry.removed().len(), before);
 }

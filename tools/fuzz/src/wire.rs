@@ -6,6 +6,7 @@ use crate::Input;
 use blocks::{Chunks, MemoryBlocks, StoppedClock, Written};
 use bytes::Bytes;
 use net::http::{HEAD_MAX, Request};
+use net::p9;
 use net::venti::client::{Settings, connect};
 use net::venti::connections::Connections;
 use net::venti::frame::FrameCutter;
@@ -185,4 +186,18 @@ pub fn http_request(data: &[u8]) {
         Ok(None) => assert!(data.len() < HEAD_MAX),
         Err(refusal) => drop(refusal.status()),
     }
+}
+
+/// Messages of 9P2000: those that are understood are written again as they came.
+pub fn p9_message(data: &[u8]) {
+    let bytes = Bytes::copy_from_slice(data);
+    if let Ok((tag, Ok(request))) = p9::Request::parse(bytes.clone()) {
+        let again = request.to_bytes(tag);
+        assert_eq!(p9::Request::parse(Bytes::copy_from_slice(&again[4..])), Ok((tag, Ok(request))));
+    }
+    if let Ok((tag, reply)) = p9::Reply::parse(bytes) {
+        let again = reply.to_bytes(tag);
+        assert_eq!(p9::Reply::parse(Bytes::copy_from_slice(&again[4..])), Ok((tag, reply)));
+    }
+    let _ = p9::Stat::parse_all(data);
 }

@@ -36,6 +36,17 @@ pub fn add(seeds: &mut Seeds) {
     repair(seeds);
     let records = "# times\nbegun=1800000000 ended=1800000100 clumps=7 bytes=4096 damaged=1 lost=0 seal=good arena=arenas0\n";
     seeds.add("scrub_records", "one", &[records.as_bytes()]);
+    let score = "rootscore=vac:bd99126ad6d3f1be5754bde2b2932d4d819183cc";
+    let names =
+        format!("scorename=a.1 {score} user=iris\n\n# c\nscorename=b.1 {score}\n\tuser=\"two words\"\n");
+    seeds.add("names", "two", &[&[60], names.as_bytes()]);
+    let attach = net::p9::Request::attach(0, "iris", "").to_bytes(1);
+    seeds.add("p9_message", "attach", &[&attach[4..]]);
+    let change = net::p9::StatChange { length: Some(0), ..Default::default() };
+    let wstat = net::p9::Request::Wstat { fid: 1, change }.to_bytes(1);
+    seeds.add("p9_message", "wstat", &[&wstat[4..]]);
+    let walk = net::p9::Request::Walk { fid: 0, newfid: 1, names: vec!["a".into(), "..".into()] }.to_bytes(1);
+    seeds.add("p9_message", "walk", &[&walk[4..]]);
     for (what, line, headers) in [
         ("page", "GET / HTTP/1.1", "Host: a\r\n"),
         ("curl", "GET /index HTTP/1.1", "Host: a:8000\r\nUser-Agent: curl/8\r\nAccept: */*\r\n"),
