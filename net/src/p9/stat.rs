@@ -160,8 +160,9 @@ impl StatChange {
 
     /// The stat that asks for it.
     pub fn to_stat(&self) -> Stat {
+        let untouched = Qid { kind: u8::MAX, version: u32::MAX, path: u64::MAX };
         Stat {
-            qid: Qid { kind: u8::MAX, version: u32::MAX, path: u64::MAX },
+            qid: if self.other { Qid::default() } else { untouched },
             mode: self.mode.unwrap_or(u32::MAX),
             atime: u32::MAX,
             mtime: self.mtime.unwrap_or(u32::MAX),

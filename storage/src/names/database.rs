@@ -151,17 +151,22 @@ impl Names {
             .collect()
     }
 
-    /// Comments, and records that bind nothing, which another file has and this one has not.
+    /// Comments, and records that bind nothing, which another file has and this one has not. A line that continues no
+    /// record there must not continue one here: it becomes a comment.
     pub fn foreign_text(&self, other: &Names) -> Vec<Vec<u8>> {
-        let trim = |item: &Item| item.raw.trim_ascii().to_owned();
-        let known: BTreeSet<Vec<u8>> = self.items.iter().map(trim).collect();
+        let known: BTreeSet<&[u8]> = self.items.iter().map(|item| item.raw.trim_ascii()).collect();
         let mut seen = BTreeSet::new();
         let pairs = other.items.iter().zip(&other.bindings);
         let plain = pairs.filter(|(item, binding)| binding.is_none() && !item.is_cut_off());
-        plain
-            .map(|(item, _)| (item, trim(item)))
-            .filter(|(_, text)| !text.is_empty() && !known.contains(text) && seen.insert(text.clone()))
-            .map(|(item, _)| item.raw.clone())
+        let alone = plain.map(|(item, _)| match item.raw.first() {
+            Some(b' ' | b'\t' | b'\r') if !item.raw.trim_ascii().is_empty() => [b"#", &item.raw[..]].concat(),
+            _ => item.raw.clone(),
+        });
+        alone
+            .filter(|raw| {
+                let text = raw.trim_ascii();
+                !text.is_empty() && !known.contains(text) && seen.insert(text.to_owned())
+            })
             .collect()
     }
 

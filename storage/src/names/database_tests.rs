@@ -73,6 +73,17 @@ fn unknown_attributes_comments_and_records_are_merged_too() {
 }
 
 #[test]
+fn a_line_that_continued_nothing_does_not_continue_what_it_is_put_behind() {
+    let mut ours = Names::parse(b"scorename=a.1 user=iris\n");
+    let theirs = Names::parse(format!("\trootscore=vac:{}\n", Score::of(b"x")).as_bytes());
+    ours.merge(&theirs);
+    assert_eq!((ours.len(), Names::parse(&ours.text()).len()), (0, 0));
+    let before = ours.text();
+    ours.merge(&theirs);
+    assert_eq!(ours.text(), before);
+}
+
+#[test]
 fn records_that_bind_nothing_are_told_and_kept() {
     let text = "scorename=a.1 rootscore=vac:12 user=iris\n";
     let names = Names::parse(text.as_bytes());
