@@ -30,12 +30,24 @@ struct Open<F: Files> {
     directory: Option<DirectoryPlace>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct DirectoryPlace {
     offset: u64,
     position: u64,
     /// An entry that had no room in the last read.
     left: Option<Stat>,
+}
+
+/// An error that fits into the smallest message.
+pub(super) fn refusal(error: &Error) -> Reply {
+    const TEXT_MAX: usize = 300;
+    let mut text = error.to_string();
+    let mut len = text.len().min(TEXT_MAX);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    text.truncate(len);
+    Reply::Error(text)
 }
 
 /// A client's session.
@@ -64,20 +76,8 @@ impl<'a, F: Files> Session<'a, F> {
     pub(super) async fn answer(&mut self, tag: u16, request: Request) -> Reply {
         match self.perform(tag, request).await {
             Ok(reply) => reply,
-            Err(error) => self.error(&error),
+            Err(error) => refusal(&error),
         }
-    }
-
-    /// An error that fits into the smallest message.
-    pub(super) fn error(&self, error: &Error) -> Reply {
-        const TEXT_MAX: usize = 300;
-        let mut text = error.to_string();
-        let mut len = text.len().min(TEXT_MAX);
-        while !text.is_char_boundary(len) {
-            len -= 1;
-        }
-        text.truncate(len);
-        Reply::Error(text)
     }
 
     async fn perform(&mut self, tag: u16, request: Request) -> Result<Reply, Error> {

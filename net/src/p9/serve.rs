@@ -3,7 +3,7 @@
 //! Knows frames and deadlines. Must not know what requests mean. A request that was begun is done to its end, even when
 //! its client is gone: what it changes must not be left half done.
 
-use super::fids::Session;
+use super::fids::{Session, refusal};
 use super::files::{Error as FileError, Files};
 use super::message::{FRAME_MAX, HEADER_LEN, Request};
 use crate::clock::Clock;
@@ -16,6 +16,9 @@ use core::pin::pin;
 use core::time::Duration;
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 use futures_util::future::{Either, select};
+
+/// Bytes asked of the stream at a time.
+const READ_LEN: usize = 16 << 10;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,8 @@ pub async fn serve_connection<R: Read, W: Write, F: Files, C: Clock>(
     clock: &C,
     ticket: &Ticket,
 ) -> Ending {
-    let mut connection = Connection { reader, writer, limits, clock, ticket, held: Vec::new() };
+    let (held, buffer) = (Vec::new(), vec![0; READ_LEN]);
+    let mut connection = Connection { reader, writer, limits, clock, ticket, held, buffer };
     let mut session = Session::new(files);
     loop {
         let message = match connection.next_message(session.frame_max(), session.is_welcome()).await {
@@ -78,7 +82,7 @@ pub async fn serve_connection<R: Read, W: Write, F: Files, C: Clock>(
         let Ok((tag, request)) = Request::parse(message) else { return Ending::Malformed };
         let reply = match request {
             Ok(request) => session.answer(tag, request).await,
-            Err(error) => session.error(&FileError::Malformed(error.to_string())),
+            Err(error) => refusal(&FileError::Malformed(error.to_string())),
         };
         if session.is_welcome() {
             ticket.welcome();
@@ -98,12 +102,13 @@ struct Connection<'a, R, W, C> {
     ticket: &'a Ticket,
     /// What came and was not used yet.
     held: Vec<u8>,
+    /// What the next read fills.
+    buffer: Vec<u8>,
 }
 
 impl<R: Read, W: Write, C: Clock> Connection<'_, R, W, C> {
     /// The next message, without its size.
     async fn next_message(&mut self, frame_max: u32, welcome: bool) -> Result<Bytes, Ending> {
-        let mut buffer = vec![0; 16 << 10];
         loop {
             if let Some(size) = self.held.first_chunk::<4>() {
                 let size = u32::from_le_bytes(*size);
@@ -116,14 +121,14 @@ impl<R: Read, W: Write, C: Clock> Connection<'_, R, W, C> {
                     return Ok(message);
                 }
             }
-            let count = self.read(&mut buffer, welcome).await?;
+            let count = self.read(welcome).await?;
             self.ticket.touch(self.clock.now());
             self.ticket.count(|counters| counters.bytes_in += count as u64);
-            self.held.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            self.held.extend_from_slice(self.buffer.get(..count).unwrap_or_default());
         }
     }
 
-    async fn read(&mut self, buffer: &mut [u8], welcome: bool) -> Result<usize, Ending> {
+    async fn read(&mut self, welcome: bool) -> Result<usize, Ending> {
         let (clock, limits) = (self.clock, self.limits);
         let begun = !self.held.is_empty();
         let patience = async {
@@ -140,7 +145,7 @@ impl<R: Read, W: Write, C: Clock> Connection<'_, R, W, C> {
             Ending::Evicted
         };
         let (patience, evicted) = (pin!(patience), pin!(evicted));
-        match select(pin!(self.reader.read(buffer)), select(patience, evicted)).await {
+        match select(pin!(self.reader.read(&mut self.buffer)), select(patience, evicted)).await {
             Either::Left((Ok(0), _)) => Err(Ending::PeerClosed),
             Either::Left((Ok(count), _)) => Ok(count),
             Either::Left((Err(error), _)) => Err(Ending::Stream(error.kind())),

@@ -138,7 +138,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         }
     }
 
-    async fn walk_up(&self, place: &Place) -> Place {
+    fn walk_up(place: &Place) -> Place {
         match place {
             Place::Fat { path, alone, .. } if !path.is_empty() => {
                 let above = path.rsplit_once('/').map_or("", |(above, _)| above);
@@ -175,7 +175,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
 
     async fn walk(&self, NodePlace(from): &NodePlace, name: &str) -> Result<NodePlace, Error> {
         if name == ".." {
-            return Ok(NodePlace(self.walk_up(from).await));
+            return Ok(NodePlace(Self::walk_up(from)));
         }
         if name == "." {
             return Ok(NodePlace(from.clone()));

@@ -231,9 +231,17 @@ impl<D: BlockDevice + 'static, F: BlockDevice> NameKeeper<D, F> {
             let asked = self.asked.borrow_mut().pop_front();
             let done = if let Some((name, root)) = asked {
                 let mut nothing = Finished::new(FINISHED_MAX);
-                self.look(&name, root, true, &mut nothing, &now, &pause).await
+                let done = self.look(&name, root, true, &mut nothing, &now, &pause).await;
+                if done.is_err() {
+                    self.asked.borrow_mut().push_back((name, root));
+                }
+                done
             } else if let Some((name, root)) = self.next_to_walk() {
-                self.look(&name, root, false, &mut finished, &now, &pause).await
+                let done = self.look(&name, root, false, &mut finished, &now, &pause).await;
+                if done.is_err() {
+                    self.tried.borrow_mut().remove(&(name, root));
+                }
+                done
             } else {
                 let tick = core::pin::pin!(pause(LOOK));
                 if let Either::Left(_) = select(woken, tick).await {
@@ -288,10 +296,13 @@ impl<D: BlockDevice + 'static, F: BlockDevice> NameKeeper<D, F> {
         let source = Verified { store: &self.store, pause };
         let blocks_max = self.store.totals().clumps.saturating_mul(16).saturating_add(1 << 20);
         let mut kept = 0;
+        *self.progress.borrow_mut() =
+            Some(Progress { name: name.to_string(), root, is_full, blocks: 0, bytes: 0 });
         let progress = async |walked: &Walked, finished: &Finished| {
             let Walked { blocks, bytes, .. } = *walked;
-            *self.progress.borrow_mut() =
-                Some(Progress { name: name.to_string(), root, is_full, blocks, bytes });
+            if let Some(progress) = &mut *self.progress.borrow_mut() {
+                (progress.blocks, progress.bytes) = (blocks, bytes);
+            }
             if !is_full && blocks >= kept + KEEP_AFTER {
                 kept = blocks;
                 self.remember(finished, now()).await;

@@ -9,7 +9,7 @@ mod content;
 mod listing;
 
 use super::blocks::{Blocks, ServerGone};
-use super::tree::{self, Fetching, Listing, Starting};
+use super::tree::{self, Fetching, Starting};
 use crate::progress::Progress;
 use anyhow::{bail, ensure};
 use std::ffi::OsStr;
@@ -19,6 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 use storage::archive::file_entry::{FileEntry, mode};
+use storage::archive::listing::Listing;
 use storage::archive::stream_reader::StreamReader;
 use storage::score::Score;
 
@@ -97,7 +98,7 @@ pub fn restore(
     let found = vec![false; settings.paths.len()];
     let mut restorer =
         Restorer { blocks, settings, progress, report: Report::default(), found, links: Vec::new() };
-    let start = archive.top.start(blocks, tree::AHEAD);
+    let start = tree::start(&archive.top, blocks, tree::AHEAD);
     restorer.restore_files(start, &mut Vec::new(), &settings.target, 0)?;
     restorer.make_links();
     for (path, _) in settings.paths.iter().zip(restorer.found.clone()).filter(|(_, found)| !found) {
@@ -176,8 +177,8 @@ impl<B: Blocks> Restorer<'_, B> {
     fn prepare(&self, listing: &Listing, file: &FileEntry) -> Upcoming {
         if file.is_directory() {
             return match listing.directory(file) {
-                Ok(directory) => Upcoming::Directory(directory.start(self.blocks, 1)),
-                Err(error) => Upcoming::Broken(error),
+                Ok(directory) => Upcoming::Directory(tree::start(&directory, self.blocks, 1)),
+                Err(error) => Upcoming::Broken(error.into()),
             };
         }
         match listing.content(file) {
@@ -188,7 +189,7 @@ impl<B: Blocks> Restorer<'_, B> {
                 }
                 Upcoming::Content(content)
             }
-            Err(error) => Upcoming::Broken(error),
+            Err(error) => Upcoming::Broken(error.into()),
         }
     }
 

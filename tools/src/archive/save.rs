@@ -8,7 +8,7 @@ mod content;
 use super::blocks::Blocks;
 use super::host_file::{HostFile, Kind, Names, clean_name, path_of};
 use super::pattern::Patterns;
-use super::tree::{self, Directory, Listing};
+use super::tree;
 use crate::progress::Progress;
 use anyhow::Context;
 use std::collections::{HashMap, HashSet};
@@ -19,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use storage::archive::NewBlock;
 use storage::archive::entry::Entry;
 use storage::archive::file_entry::FileEntry;
+use storage::archive::listing::{Directory, Listing};
 use storage::archive::writer::{ArchiveWriter, Attributes, NewFile};
 use storage::score::Score;
 
@@ -129,7 +130,7 @@ struct OldFile {
 
 impl OldDirectory {
     fn read(blocks: &impl Blocks, directory: &Directory) -> anyhow::Result<OldDirectory> {
-        let listing = directory.list(blocks).context("the old archive")?;
+        let listing = tree::list(directory, blocks).context("the old archive")?;
         let by_name = listing.files.iter().enumerate().map(|(at, file)| (file.name.clone(), at)).collect();
         Ok(OldDirectory { listing, by_name })
     }

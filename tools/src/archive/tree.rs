@@ -2,23 +2,18 @@
 
 use super::blocks::{Blocks, Pending};
 use anyhow::{Context, bail, ensure};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use storage::archive::BLOCK_LEN_MAX;
-use storage::archive::entry::{Entry, entries_of};
+use storage::archive::entry::Entry;
 use storage::archive::file_entry::FileEntry;
-use storage::archive::meta_block;
+use storage::archive::listing::{BadTree, Directory, Listing, Top};
 use storage::archive::root::{ROOT_LEN, Root};
 use storage::archive::stream_reader::{Piece, StreamReader};
-use storage::archive::zero;
 use storage::block_type::BlockType;
 use storage::score::Score;
 
 /// Blocks asked for ahead of the one that is needed.
 pub const AHEAD: usize = 48;
-/// Files in one directory, at most: what an archive claims has to end somewhere.
-const FILES_MAX: usize = 1 << 24;
-/// Bytes of a metadata block that its own counts can reach.
-const META_LEN_MAX: usize = 1 << 16;
 
 /// A stream whose blocks are being fetched.
 pub struct Fetching {
@@ -83,15 +78,6 @@ impl Fetching {
     }
 }
 
-/// A directory's two streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Directory {
-    /// Entries of the files' contents.
-    pub entries: Entry,
-    /// What the files are.
-    pub meta: Entry,
-}
-
 /// A directory whose blocks are being fetched.
 pub struct Starting {
     directory: Directory,
@@ -110,16 +96,6 @@ pub struct Archive {
     pub about: FileEntry,
 }
 
-/// A directory's files, and where their contents are.
-#[derive(Debug, Default)]
-pub struct Listing {
-    /// In the order of the metadata.
-    pub files: Vec<FileEntry>,
-    /// What could not be read of it: the rest is good.
-    pub damage: Vec<String>,
-    slots: HashMap<u32, Entry>,
-}
-
 /// Opens the archive with this root score.
 ///
 /// # Errors
@@ -129,59 +105,35 @@ pub fn open(blocks: &impl Blocks, score: Score) -> anyhow::Result<Archive> {
     let root = Root::parse(&root).context("reading the archive's root")?;
     ensure!(root.kind == b"vac", "the root is not of a vac archive");
     let block = blocks.ask(root.directory, BlockType::DIRECTORY, BLOCK_LEN_MAX).wait()?;
-    let mut three = first_entries(&block);
-    if let [Some(inner), _, None] = three
-        && inner.shape.is_directory
-    {
-        // fossil puts the three entries into a stream of their own.
-        let mut inner = Fetching::new(StreamReader::new(&inner));
-        let Some(Piece::Data { bytes, .. }) = inner.next(blocks, 1)? else {
-            bail!("the archive has no top directory")
+    let mut top = Top::parse(&block)?;
+    if let Top::Within(within) = top {
+        let mut within = Fetching::new(StreamReader::new(&within));
+        let Some(Piece::Data { bytes, .. }) = within.next(blocks, 1)? else {
+            return Err(BadTree::NoTop.into());
         };
-        three = first_entries(&bytes);
+        top = Top::parse(&bytes)?;
     }
-    let [Some(entries), Some(meta), Some(about)] = three else { bail!("the archive has no top directory") };
-    let top = Directory::new(entries, meta)?;
+    let Top::Here(top, about) = top else { return Err(BadTree::NoTop.into()) };
     let described = files_of(blocks, Fetching::new(StreamReader::new(&about)), &about)?;
     let about = described.files.into_iter().next().context("the archive does not describe its top")?;
     Ok(Archive { root, top, about })
 }
 
-fn first_entries(block: &[u8]) -> [Option<Entry>; 3] {
-    let mut three = [None; 3];
-    for (slot, entry) in entries_of(block).take(3) {
-        if let (Some(place), Ok(entry)) = (three.get_mut(slot), entry) {
-            *place = Some(entry);
-        }
-    }
-    three
+/// Begins to fetch a directory.
+pub fn start(directory: &Directory, blocks: &impl Blocks, ahead: usize) -> Starting {
+    let mut entries = Fetching::new(StreamReader::new(&directory.entries));
+    let mut meta = Fetching::new(StreamReader::new(&directory.meta));
+    meta.ask_ahead(blocks, ahead);
+    entries.ask_ahead(blocks, ahead);
+    Starting { directory: *directory, entries, meta }
 }
 
-impl Directory {
-    fn new(entries: Entry, meta: Entry) -> anyhow::Result<Directory> {
-        ensure!(
-            entries.shape.is_directory && !meta.shape.is_directory,
-            "a directory's streams are of the wrong kinds"
-        );
-        Ok(Directory { entries, meta })
-    }
-
-    /// Begins to fetch it.
-    pub fn start(&self, blocks: &impl Blocks, ahead: usize) -> Starting {
-        let mut entries = Fetching::new(StreamReader::new(&self.entries));
-        let mut meta = Fetching::new(StreamReader::new(&self.meta));
-        meta.ask_ahead(blocks, ahead);
-        entries.ask_ahead(blocks, ahead);
-        Starting { directory: *self, entries, meta }
-    }
-
-    /// Reads what is in it: see [`Starting::list`].
-    ///
-    /// # Errors
-    /// If a block cannot be fetched, or there are too many files.
-    pub fn list(&self, blocks: &impl Blocks) -> anyhow::Result<Listing> {
-        self.start(blocks, AHEAD).list(blocks)
-    }
+/// Reads what is in a directory: see [`Starting::list`].
+///
+/// # Errors
+/// If a block cannot be fetched, or there are too many files.
+pub fn list(directory: &Directory, blocks: &impl Blocks) -> anyhow::Result<Listing> {
+    start(directory, blocks, AHEAD).list(blocks)
 }
 
 impl Starting {
@@ -192,20 +144,13 @@ impl Starting {
     pub fn list(mut self, blocks: &impl Blocks) -> anyhow::Result<Listing> {
         let mut listing = files_of(blocks, self.meta, &self.directory.meta)?;
         let shape = self.directory.entries.shape;
-        let (mut leaf, per_leaf) = (0_u64, u64::from(shape.entries_per_leaf()));
+        let mut leaf = 0_u64;
         while let Some(piece) = self.entries.next(blocks, AHEAD)? {
             let (bytes, len) = match &piece {
                 Piece::Data { bytes, len } => (&bytes[..], *len),
                 Piece::Hole { len } => (&[][..], *len),
             };
-            for (slot, entry) in entries_of(bytes) {
-                let Ok(slot) = u32::try_from(leaf * per_leaf + slot as u64) else { break };
-                match entry {
-                    Ok(entry) => drop(listing.slots.insert(slot, entry)),
-                    Err(error) => listing.damage.push(format!("slot {slot}: {error}")),
-                }
-            }
-            ensure!(listing.slots.len() <= 2 * FILES_MAX, "the directory has too many entries");
+            listing.add_entry_block(&shape, leaf, bytes)?;
             leaf += len.div_ceil(u64::from(shape.leaf_size));
         }
         Ok(listing)
@@ -215,46 +160,9 @@ impl Starting {
 /// The file entries in a metadata stream.
 fn files_of(blocks: &impl Blocks, mut stream: Fetching, meta: &Entry) -> anyhow::Result<Listing> {
     let mut listing = Listing::default();
-    let whole = usize::try_from(meta.shape.leaf_size).unwrap_or(META_LEN_MAX).min(META_LEN_MAX);
     while let Some(piece) = stream.next(blocks, AHEAD)? {
         let Piece::Data { bytes, .. } = piece else { continue };
-        let block = zero::extend(BlockType::DATA, &bytes, whole);
-        match meta_block::file_entries(&block) {
-            Err(error) => listing.damage.push(error.to_string()),
-            Ok(files) => files.for_each(|file| match file {
-                Ok(file) => listing.files.push(file),
-                Err(error) => listing.damage.push(error.to_string()),
-            }),
-        }
-        ensure!(
-            listing.files.len() <= FILES_MAX && listing.damage.len() <= FILES_MAX,
-            "the directory has too many files"
-        );
+        listing.add_meta_block(&meta.shape, &bytes)?;
     }
     Ok(listing)
-}
-
-impl Listing {
-    /// The content of a file of this directory.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn content(&self, file: &FileEntry) -> anyhow::Result<Entry> {
-        let entry = self.slots.get(&file.slot).filter(|entry| entry.generation == file.generation);
-        let entry = entry.context("its content was removed, or its entry is damaged")?;
-        ensure!(!entry.shape.is_directory, "its content is a directory");
-        Ok(*entry)
-    }
-
-    /// The streams of a directory in this directory.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn directory(&self, file: &FileEntry) -> anyhow::Result<Directory> {
-        let slot = |slot, generation| {
-            let entry = self.slots.get(&slot).filter(|entry: &&Entry| entry.generation == generation);
-            entry.copied().context("it was removed, or its entry is damaged")
-        };
-        Directory::new(slot(file.slot, file.generation)?, slot(file.meta_slot, file.meta_generation)?)
-    }
 }

@@ -2,10 +2,10 @@
 
 use super::{Action, Restorer, shown};
 use crate::archive::blocks::Blocks;
-use crate::archive::tree::Listing;
 use chrono::{Local, TimeZone};
 use std::io::Write;
 use storage::archive::file_entry::{FileEntry, mode};
+use storage::archive::listing::Listing;
 
 impl<B: Blocks> Restorer<'_, B> {
     /// Prints a file's line, if one is wanted.
