@@ -210,7 +210,8 @@ async fn final_clumps<D: BlockDevice>(
 fn tail_of(survey: &Survey, clumps: &[FinalClump], clump_magic: u32) -> ArenaTail {
     let old = survey.tail();
     let mut written = Counters { sealed: survey.counted().sealed, ..Counters::default() };
-    let mut indexed = Counters::default();
+    // An arena without clumps has all of them indexed.
+    let mut indexed = written;
     let promised = old.map_or(Counters::default(), |tail| tail.indexed);
     for clump in clumps {
         count(&mut written, &DirectoryRecord::from(&clump.header));

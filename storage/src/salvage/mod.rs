@@ -298,11 +298,13 @@ impl<D: BlockDevice> Plan<'_, D> {
     async fn finish(&self, planned: &Planned, watch: &mut impl Watch) -> Result<(), DeviceError> {
         let (plan, device) = (&planned.plan, &self.parts.arenas[planned.partition].device);
         let counts = self.counts_indexed(planned);
+        let sums = self.is_to_sum(planned);
         let tail = if counts { plan.tail_indexed() } else { plan.tail };
-        if counts {
+        if counts || sums {
+            // Also where the tail says this already: bytes around it that mean nothing would count in the sum.
             plan.write_tail(device, &tail, plan.seal).await?;
         }
-        if !self.is_to_sum(planned) {
+        if !sums {
             return Ok(());
         }
         match check::arena::seal(device, &plan.geometry, watch).await? {

@@ -241,3 +241,15 @@ fn what_is_not_understood_is_left_as_it_is() {
     });
     assert!(parts.arenas[0].device.image().to_vec() == before);
 }
+
+#[test]
+fn a_seal_over_nothing_and_rubbish_in_the_tail_is_set_right_at_once() {
+    let parts = filled();
+    let tail = LOGS[2].0 - 2 * BLOCK + 2 * ARENA;
+    const SEALED: u64 = 108;
+    parts.arenas[0].device.put(tail + SEALED, &[1]);
+    parts.arenas[0].device.put(tail + 300, b"means nothing, and counts in the sum");
+    let steps = recover(&parts, false);
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(run(&parts).of(Grade::Damage).count(), 0);
+}
