@@ -97,6 +97,50 @@ fn settings_that_make_no_sense_are_refused_with_the_line() {
 }
 
 #[test]
+fn directories_of_9fat_are_made_and_renamed_and_the_nodes_own_files_are_not() {
+    run(async {
+        let node = Node::new().await;
+        let mut client = node.client(ALL).await;
+        let denied = || Err(refused("permission denied"));
+        let walk = |newfid, path: &str| Request::Walk {
+            fid: 0,
+            newfid,
+            names: path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+        };
+        let make = Request::Create { fid: 11, name: "old keys".into(), perm: 0x8000_0000 | 0o755, mode: 0 };
+        client.ask(&walk(11, "9fat")).await.unwrap();
+        assert!(matches!(client.ask(&make).await, Ok(Reply::Create { qid, .. }) if qid.is_directory()));
+        client.create("9fat/old keys", "barn", b"1").await.unwrap();
+        // The fid follows the name.
+        let rename = |fid, name: &str| {
+            let change = StatChange { name: Some(name.to_owned()), ..StatChange::default() };
+            Request::Wstat { fid, change }
+        };
+        client.ask(&walk(12, "9fat/old keys/barn")).await.unwrap();
+        assert_eq!(client.ask(&rename(12, "spring barn")).await, Ok(Reply::Wstat));
+        let Reply::Stat(stat) = client.ask(&Request::Stat { fid: 12 }).await.unwrap() else { panic!() };
+        assert_eq!(stat.name, "spring barn");
+        assert_eq!(client.read("9fat/old keys/spring barn", 9).await.unwrap(), b"1");
+        assert_eq!(client.remove("9fat/old keys").await, Err(refused("the directory old keys is not empty")));
+        client.create("9fat", "scorenames", b"").await.unwrap();
+        for (path, name) in [("9fat/scorenames", "other"), ("9fat/old keys", "names.ok"), ("9fat", "x")] {
+            client.ask(&walk(13, path)).await.unwrap();
+            assert_eq!(client.ask(&rename(13, name)).await, denied(), "{path} to {name}");
+            client.ask(&Request::Clunk { fid: 13 }).await.unwrap();
+        }
+        assert_eq!(client.create("9fat", "names.gone", b"").await.map(|()| Reply::Wstat), denied());
+        // What would be refused as settings does not become them.
+        client.create("9fat", "draft", b"no setting\n").await.unwrap();
+        client.ask(&walk(13, "9fat/draft")).await.unwrap();
+        let error = client.ask(&rename(13, "granary.ini")).await.unwrap_err().to_string();
+        assert!(error.contains("granary.ini:1"), "{error}");
+        client.remove("9fat/old keys/spring barn").await.unwrap();
+        client.remove("9fat/old keys").await.unwrap();
+        assert_eq!(names(&client.list("9fat").await.unwrap()), ["scorenames", "draft"]);
+    });
+}
+
+#[test]
 fn a_name_is_shown_once_every_block_beneath_it_is_there() {
     run(async {
         let node = Node::new().await;

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod copy;
 pub mod ctl;
 pub mod disk;
+pub mod fat;
 pub mod image;
 pub mod names;
 pub mod ping;
@@ -27,6 +28,8 @@ pub mod write;
 pub enum Command {
     /// Say what is on a disk, check it, bring it back.
     Disk(disk::Args),
+    /// Look into the 9fat of a disk, and change it.
+    Fat(fat::Args),
     /// Make bootable disk images.
     Image(image::Args),
     /// Measure a venti server.
@@ -73,6 +76,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Command::Disk(args) => disk::run(args),
+            Command::Fat(args) => fat::run(args),
             Command::Image(args) => image::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),

@@ -111,7 +111,7 @@ impl<'a, F: Files> Session<'a, F> {
                     Some(open) if change.is_sync() => files.sync(&fid.node, &mut open.state).await?,
                     None if change.is_sync() => {}
                     open => {
-                        files.wstat(&fid.node, open.as_mut().map(|open| &mut open.state), &change).await?
+                        files.wstat(&mut fid.node, open.as_mut().map(|open| &mut open.state), &change).await?
                     }
                 }
                 Ok(Reply::Wstat)

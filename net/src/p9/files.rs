@@ -163,10 +163,10 @@ pub trait Files {
     /// Takes a file away.
     async fn remove(&self, node: &Self::Node) -> Result<(), Error>;
 
-    /// Changes what is said of it.
+    /// Changes what is said of it. A new name makes `node` another one.
     async fn wstat(
         &self,
-        node: &Self::Node,
+        node: &mut Self::Node,
         open: Option<&mut Self::Open>,
         change: &StatChange,
     ) -> Result<(), Error>;

@@ -16,12 +16,14 @@
 //! | `ctl` | commands: text → what to do |
 //! | `texts` | what files say that are made when they are opened |
 //! | `look` | what is seen of each place |
+//! | `fat` | 9fat as it is changed |
 //! | `roots` | archives, directory by directory, with the last lists kept |
 //! | `serve` | all of it as [`crate::p9::Files`] |
 //!
 //! Never: a secret of the node, a write that its client may not make, memory without a bound for one client.
 
 mod ctl;
+mod fat;
 mod look;
 mod places;
 mod rights;

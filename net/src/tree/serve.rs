@@ -14,7 +14,6 @@ use bytes::Bytes;
 use storage::device::BlockDevice;
 use storage::fat::{FatError, NineFat};
 use storage::names::NameKeeper;
-use storage::settings::{self, Settings};
 use storage::store::Store;
 
 /// Bytes of a file in 9fat that one client may have open: it is read when it is opened.
@@ -75,7 +74,7 @@ pub(super) enum Open {
 }
 
 /// An open file of the tree.
-pub struct NodeOpen(Open);
+pub struct NodeOpen(pub(super) Open);
 
 /// A place in the tree.
 #[derive(Clone)]
@@ -93,32 +92,6 @@ pub(super) fn join(path: &str, name: &str) -> String {
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
-    /// Whether this client may change a file of 9fat.
-    fn may_write(&self, path: &str) -> bool {
-        let is_names = path.eq_ignore_ascii_case(storage::names::FILE);
-        self.rights.admin || (is_names && self.rights.may_name())
-    }
-
-    /// The new content of a file of 9fat takes effect.
-    async fn keep(&self, path: &str, content: &[u8]) -> Result<(), Error> {
-        let now = self.tree.clock.wall();
-        if path.eq_ignore_ascii_case(storage::names::FILE) {
-            let new = self.tree.names.merge(content, now).await.map_err(Error::new)?;
-            log::info!("audit: {}: wrote scorenames, {} new names", self.client, new.len());
-            return Ok(());
-        }
-        if path.eq_ignore_ascii_case(settings::FILE) {
-            let parsed = Settings::parse(settings::FILE, content);
-            parsed.map_err(|errors| errors.first().map_or(Error::Permission, Error::new))?;
-        }
-        self.tree.fat()?.replace(path, content, now).await.map_err(fat_error)?;
-        log::info!("audit: {}: wrote 9fat/{path}, {} bytes", self.client, content.len());
-        if path.eq_ignore_ascii_case(settings::FILE) {
-            log::info!("{}: takes effect at the next start", settings::FILE);
-        }
-        Ok(())
-    }
-
     async fn command(&self, line: &[u8]) -> Result<(), Error> {
         let command = Command::parse(line)?;
         let allowed = match &command {
@@ -270,23 +243,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         perm: u32,
         _mode: OpenMode,
     ) -> Result<(NodePlace, NodeOpen), Error> {
-        let Place::Fat { path, alone, .. } = parent else { return Err(Error::Permission) };
-        let path = join(path, name);
-        if !self.may_write(&path) {
-            return Err(Error::Permission);
-        }
-        if perm & mode::DIRECTORY != 0 {
-            return Err(Error::new("directories are not made in 9fat"));
-        }
-        let fat = self.tree.fat()?;
-        match fat.entry(&path).await {
-            Err(FatError::NotFound(_)) => {}
-            Ok(_) => return Err(Error::Exists),
-            Err(error) => return Err(fat_error(error)),
-        }
-        fat.replace(&path, b"", self.tree.clock.wall()).await.map_err(fat_error)?;
-        let place = Place::Fat { path, is_directory: false, alone: *alone };
-        Ok((NodePlace(place), NodeOpen(Open::Fat { content: Vec::new(), is_changed: false })))
+        self.create_in_fat(parent, name, perm & mode::DIRECTORY != 0).await
     }
 
     async fn read(
@@ -378,42 +335,39 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
 
     async fn remove(&self, NodePlace(place): &NodePlace) -> Result<(), Error> {
         match place {
-            // The names are not taken away with their file.
-            Place::Fat { path, .. } if path.eq_ignore_ascii_case(storage::names::FILE) => {
-                Err(Error::Permission)
-            }
-            Place::Fat { path, .. } if self.rights.admin => {
-                self.tree.fat()?.remove(path).await.map_err(fat_error)?;
-                log::info!("audit: {}: removed 9fat/{path}", self.client);
-                Ok(())
-            }
+            Place::Fat { path, .. } => self.remove_from_fat(path).await,
             _ => Err(Error::Permission),
         }
     }
 
     async fn wstat(
         &self,
-        NodePlace(place): &NodePlace,
+        NodePlace(place): &mut NodePlace,
         open: Option<&mut NodeOpen>,
         change: &StatChange,
     ) -> Result<(), Error> {
-        let Place::Fat { path, is_directory: false, .. } = place else { return Err(Error::Wstat) };
+        let Place::Fat { path, .. } = place else { return Err(Error::Wstat) };
         if !self.may_write(path) {
             return Err(Error::Permission);
         }
         // Times and permissions are what FAT makes of them; saying so would only stop programs that copy.
-        let harmless = StatChange { mode: None, mtime: None, gid: None, length: None, ..change.clone() };
-        if !harmless.is_sync() {
+        let harmless =
+            StatChange { mode: None, mtime: None, gid: None, length: None, name: None, ..change.clone() };
+        if !harmless.is_sync() || (change.name.is_some() && change.length.is_some()) {
             return Err(Error::Wstat);
         }
-        match (change.length, open) {
-            (None, _) => Ok(()),
-            (Some(0), Some(NodeOpen(Open::Fat { content, is_changed }))) => {
+        if let Some(name) = &change.name {
+            return self.rename_in_fat(place, name).await;
+        }
+        match (change.length, place, open) {
+            (None, ..) => Ok(()),
+            (_, Place::Fat { is_directory: true, .. }, _) => Err(Error::IsDirectory),
+            (Some(0), _, Some(NodeOpen(Open::Fat { content, is_changed }))) => {
                 content.clear();
                 *is_changed = true;
                 Ok(())
             }
-            (Some(0), None) => self.keep(path, b"").await,
+            (Some(0), Place::Fat { path, .. }, None) => self.keep(path, b"").await,
             _ => Err(Error::Wstat),
         }
     }

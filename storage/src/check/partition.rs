@@ -134,7 +134,10 @@ async fn read_partition<D: BlockDevice>(
 
 async fn read_header<D: BlockDevice>(device: &D) -> Result<ArenaPartitionHeader, PartitionFault> {
     let sector = read_bytes(device, PRELUDE_LEN, HEADER_LEN as usize).await?;
-    Ok(ArenaPartitionHeader::parse(&sector)?)
+    let header = ArenaPartitionHeader::parse(&sector)?;
+    // Where the first arena would lie behind the end, the header is not what it was: its map is not there either.
+    let (claimed, size) = (u64::from(header.arena_base), size_bytes(device));
+    if claimed > size { Err(PartitionFault::Shrunk { claimed, size }) } else { Ok(header) }
 }
 
 async fn read_map<D: BlockDevice>(

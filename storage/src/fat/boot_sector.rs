@@ -52,7 +52,10 @@ struct RawFat32 {
     flags: U16,
     version: U16,
     root_cluster: U32,
+    info_sector: U16,
 }
+/// In a FAT32's flags: only one table is in use.
+const NOT_MIRRORED: u16 = 0x80;
 const FAT32_AT: usize = 36;
 
 /// The width of an entry of the table, and what follows from it.
@@ -83,6 +86,8 @@ pub struct Geometry {
     pub root_entries: u32,
     /// First cluster of a FAT32 root directory; 0 for FAT16.
     pub root_cluster: u32,
+    /// The sector that says how many clusters of a FAT32 are free; 0 if none does.
+    pub info_sector: u32,
     /// Sectors of the whole file system.
     pub sectors: u32,
     /// Data clusters; they are numbered from 2.
@@ -101,6 +106,9 @@ pub enum BootSectorError {
     /// FAT12.
     #[error("the file system is FAT12; only FAT16 and FAT32 are supported: format it anew, larger")]
     Fat12,
+    /// A FAT32 of which one table is out of use.
+    #[error("only one of the file system's tables is in use; run a file system check")]
+    NotMirrored,
     /// A table of more than 4 MiB.
     #[error("the file system has too many clusters; format it anew with larger ones")]
     TooLarge,
@@ -148,9 +156,13 @@ impl Geometry {
             table_sectors: either(raw.table_sectors_16, fat32.map_or(0, |raw| raw.table_sectors.get())),
             root_entries: u32::from(raw.root_entries.get()),
             root_cluster: fat32.map_or(0, |raw| raw.root_cluster.get()),
+            info_sector: fat32.map_or(0, |raw| raw.info_sector.get().into()),
             sectors: either(raw.sectors_16, raw.sectors_32.get()),
             clusters: 0,
         };
+        if fat32.is_some_and(|raw| raw.flags.get() & NOT_MIRRORED != 0) {
+            return Err(BootSectorError::NotMirrored);
+        }
         if !sector_size.is_power_of_two() || sector_size < 512 {
             return Err(Impossible("the sector size"));
         }
@@ -165,6 +177,9 @@ impl Geometry {
         }
         if u64::from(geometry.sectors) > sectors {
             return Err(BootSectorError::Truncated { needed: geometry.sectors.into(), found: sectors });
+        }
+        if geometry.info_sector >= geometry.reserved {
+            geometry.info_sector = 0;
         }
         geometry.count_clusters()?;
         Ok(geometry)
@@ -247,6 +262,7 @@ impl Geometry {
                 table_sectors: 0,
                 root_entries: ROOT_ENTRIES,
                 root_cluster: 0,
+                info_sector: 0,
                 sectors,
                 clusters: 0,
             };

@@ -155,6 +155,8 @@ pub struct FileState {
     pub cluster: u32,
     /// When it was written.
     pub written: Timestamp,
+    /// It is a directory.
+    pub is_directory: bool,
 }
 
 /// The entries of a new file, in the order in which they stand: the long name if it needs one, then the short one.
@@ -169,7 +171,7 @@ pub fn encode(file: &str, state: &FileState, taken: impl Fn(&Short) -> bool) -> 
     let mut bytes = if has_long { encode_pieces(file, name::checksum(&short)) } else { Vec::new() };
     let mut raw = RawEntry::new_zeroed();
     raw.name = short;
-    raw.attributes = ARCHIVE;
+    raw.attributes = if state.is_directory { DIRECTORY } else { ARCHIVE };
     raw.flags = flags;
     let (date, time) = dos_time(state.written);
     (raw.created_date, raw.created_time) = (U16::new(date), U16::new(time));
@@ -207,8 +209,35 @@ pub fn encode_label(label: &Short, written: Timestamp) -> [u8; ENTRY_LEN] {
     let mut raw = RawEntry::new_zeroed();
     raw.name = *label;
     raw.attributes = VOLUME;
-    raw.set_state(&FileState { len: 0, cluster: 0, written });
+    raw.set_state(&FileState { len: 0, cluster: 0, written, is_directory: false });
     zerocopy::transmute!(raw)
+}
+
+/// What a new directory begins with: itself, and the one above it, whose cluster is 0 where that is the root.
+pub fn encode_dots(cluster: u32, above: u32, written: Timestamp) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, cluster) in [(b".          ", cluster), (b"..         ", above)] {
+        let mut raw = RawEntry::new_zeroed();
+        raw.name = *name;
+        raw.attributes = DIRECTORY;
+        let (date, time) = dos_time(written);
+        (raw.created_date, raw.created_time) = (U16::new(date), U16::new(time));
+        raw.set_state(&FileState { len: 0, cluster, written, is_directory: true });
+        bytes.extend_from_slice(raw.as_bytes());
+    }
+    bytes
+}
+
+/// The entries of a file under another name: all that its short entry `old` says stays. As [`encode`] otherwise.
+pub fn encode_renamed(old: &[u8], file: &str, taken: impl Fn(&Short) -> bool) -> Option<Vec<u8>> {
+    let raw = RawEntry::read_from_bytes(old).ok()?;
+    let state = FileState { len: 0, cluster: 0, written: Timestamp(0), is_directory: false };
+    let mut bytes = encode(file, &state, taken)?;
+    let short = bytes.len() - ENTRY_LEN;
+    let named = RawEntry::read_from_bytes(&bytes[short..]).ok()?;
+    let renamed = RawEntry { name: named.name, flags: named.flags, ..raw };
+    bytes[short..].copy_from_slice(renamed.as_bytes());
+    Some(bytes)
 }
 
 impl RawEntry {

@@ -4,7 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use std::vec;
 
-const STATE: FileState = FileState { len: 70_000, cluster: 0x1_2345, written: Timestamp(1_700_000_000) };
+const STATE: FileState =
+    FileState { len: 70_000, cluster: 0x1_2345, written: Timestamp(1_700_000_000), is_directory: false };
 
 #[test]
 fn reads_the_entries_it_writes() {

@@ -93,6 +93,18 @@ impl<D: BlockDevice> NineFat<D> {
         self.volume.lock().await.remove(path).await
     }
 
+    /// As [`Volume::make_directory`].
+    pub async fn make_directory(&self, path: &str, now: Timestamp) -> Result<(), FatError> {
+        self.check_writable()?;
+        self.volume.lock().await.make_directory(path, now).await
+    }
+
+    /// As [`Volume::rename`].
+    pub async fn rename(&self, from: &str, to: &str) -> Result<(), FatError> {
+        self.check_writable()?;
+        self.volume.lock().await.rename(from, to).await
+    }
+
     fn check_writable(&self) -> Result<(), FatError> {
         match &self.read_only {
             Some(reason) => Err(FatError::ReadOnly(reason.clone())),

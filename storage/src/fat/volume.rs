@@ -42,6 +42,15 @@ pub enum FatError {
     /// A name that no file can have.
     #[error(transparent)]
     BadName(#[from] BadName),
+    /// There is such a file already.
+    #[error("there is a file {0} already")]
+    Exists(String),
+    /// A directory with files cannot be removed.
+    #[error("the directory {0} is not empty")]
+    NotEmpty(String),
+    /// A directory that would have to move to other sectors, which no single write can do.
+    #[error("the directory {0} cannot be renamed in one step: make a new one and move its files")]
+    NotInOneStep(String),
     /// Larger than the caller or FAT allows.
     #[error("{name} has {len} bytes, at most {max} are allowed")]
     TooLarge {
@@ -85,13 +94,17 @@ pub struct Volume<D> {
     pub(super) table: FatTable,
     /// A write failed half way: what stands on the disk must be read again before the next one.
     pub(super) stale: bool,
+    /// The count of free clusters that a FAT32 keeps is gone, and with it the need to keep it right.
+    pub(super) count_forgotten: bool,
 }
 
 /// A directory as it was read.
-struct Directory {
-    bytes: Vec<u8>,
+pub(super) struct Directory {
+    pub(super) bytes: Vec<u8>,
     /// Its sectors, in order.
-    sectors: Vec<u64>,
+    pub(super) sectors: Vec<u64>,
+    /// What `..` of a directory in it says: its first cluster, 0 for the root.
+    pub(super) cluster: u32,
     /// Its last cluster; `None` for a FAT16 root, which cannot grow.
     last_cluster: Option<u32>,
 }
@@ -105,7 +118,7 @@ impl<D: BlockDevice> Volume<D> {
         let geometry = Geometry::parse(&device.read(0, 1).await?, device.sector_count())?;
         let table =
             FatTable::new(geometry, read_run(&device, geometry.table_at(0), geometry.table_sectors).await?);
-        Ok(Volume { device, geometry, table, stale: false })
+        Ok(Volume { device, geometry, table, stale: false, count_forgotten: false })
     }
 
     /// Makes an empty FAT16 over all of `device`, except for its second sector, which is left alone.
@@ -135,7 +148,7 @@ impl<D: BlockDevice> Volume<D> {
         // Last, so that a file system which was not finished is none.
         device.write(0, geometry.encode_fat16(hidden, serial, label).into()).await?;
         device.flush().await?;
-        Ok(Volume { device, geometry, table, stale: false })
+        Ok(Volume { device, geometry, table, stale: false, count_forgotten: false })
     }
 
     /// Where things stand.
@@ -208,7 +221,12 @@ impl<D: BlockDevice> Volume<D> {
         self.write_chain(&chain, content).await?;
         self.device.flush().await?;
         self.write_table().await?;
-        let state = FileState { len, cluster: chain.first().copied().unwrap_or(0), written: now };
+        let state = FileState {
+            len,
+            cluster: chain.first().copied().unwrap_or(0),
+            written: now,
+            is_directory: false,
+        };
         match &old {
             Some(old) => {
                 let slot = old.slots.end - 1;
@@ -225,14 +243,14 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    /// Removes a file. A power cut leaves it or not.
+    /// Removes a file or an empty directory. A power cut leaves it or not.
     pub async fn remove(&mut self, path: &str) -> Result<(), FatError> {
         let (parent, name) = split(path);
         self.refresh().await?;
         let mut directory = self.directory(parent).await?;
         let old = find(&directory, name).ok_or_else(|| FatError::NotFound(path.to_string()))?;
-        if old.is_directory {
-            return Err(FatError::WrongKind(path.to_string()));
+        if old.is_directory && !directory::parse(&self.directory(path).await?.bytes).is_empty() {
+            return Err(FatError::NotEmpty(path.to_string()));
         }
         let chain = self.chain(path, old.cluster)?;
         self.stale = true;
@@ -260,7 +278,7 @@ impl<D: BlockDevice> Volume<D> {
         self.table.chain(first).map_err(|problem| FatError::Damaged { name: name.to_string(), problem })
     }
 
-    async fn directory(&self, path: &str) -> Result<Directory, FatError> {
+    pub(super) async fn directory(&self, path: &str) -> Result<Directory, FatError> {
         let mut directory = self.directory_at("/", self.geometry.root_cluster).await?;
         for name in path.split('/').filter(|name| !name.is_empty()) {
             let entry = find(&directory, name).ok_or_else(|| FatError::NotFound(path.to_string()))?;
@@ -278,7 +296,7 @@ impl<D: BlockDevice> Volume<D> {
         if cluster == 0 {
             let sectors = geometry.root_at()..geometry.root_at() + u64::from(geometry.root_sectors());
             let bytes = read_run(&self.device, geometry.root_at(), geometry.root_sectors()).await?;
-            return Ok(Directory { bytes, sectors: sectors.collect(), last_cluster: None });
+            return Ok(Directory { bytes, sectors: sectors.collect(), cluster: 0, last_cluster: None });
         }
         let chain = self.chain(name, cluster)?;
         let len = chain.len() as u64 * u64::from(geometry.cluster_len());
@@ -291,7 +309,8 @@ impl<D: BlockDevice> Volume<D> {
         });
         let sectors = sectors.collect();
         let bytes = self.read_chain(&chain).await?;
-        Ok(Directory { bytes, sectors, last_cluster: chain.last().copied() })
+        let above = if cluster == geometry.root_cluster { 0 } else { cluster };
+        Ok(Directory { bytes, sectors, cluster: above, last_cluster: chain.last().copied() })
     }
 
     async fn read_chain(&self, chain: &[u32]) -> Result<Vec<u8>, FatError> {
@@ -303,7 +322,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(content)
     }
 
-    async fn write_chain(&self, chain: &[u32], content: &[u8]) -> Result<(), FatError> {
+    pub(super) async fn write_chain(&self, chain: &[u32], content: &[u8]) -> Result<(), FatError> {
         let cluster_len = self.geometry.cluster_len() as usize;
         let mut rest = content;
         for run in runs(chain) {
@@ -318,6 +337,7 @@ impl<D: BlockDevice> Volume<D> {
 
     /// Writes what has changed in the table, every copy of it, and flushes.
     pub(super) async fn write_table(&mut self) -> Result<(), FatError> {
+        self.forget_free_count().await?;
         let sector_size = self.geometry.sector_size as usize;
         let dirty = self.table.take_dirty();
         for copy in 0..self.geometry.tables {
@@ -332,7 +352,12 @@ impl<D: BlockDevice> Volume<D> {
     }
 
     /// Writes the sectors that hold these entries, in order, and flushes.
-    async fn write_entries(&self, directory: &Directory, first: usize, count: usize) -> Result<(), FatError> {
+    pub(super) async fn write_entries(
+        &self,
+        directory: &Directory,
+        first: usize,
+        count: usize,
+    ) -> Result<(), FatError> {
         let sector_size = self.geometry.sector_size as usize;
         let sectors = first * ENTRY_LEN / sector_size..((first + count) * ENTRY_LEN).div_ceil(sector_size);
         for sector in sectors {
@@ -345,7 +370,7 @@ impl<D: BlockDevice> Volume<D> {
         Ok(())
     }
 
-    async fn add_entries(
+    pub(super) async fn add_entries(
         &mut self,
         directory: &mut Directory,
         name: &str,
@@ -384,12 +409,12 @@ impl<D: BlockDevice> Volume<D> {
 }
 
 /// The path of the directory and the name in it.
-fn split(path: &str) -> (&str, &str) {
+pub(super) fn split(path: &str) -> (&str, &str) {
     path.trim_matches('/').rsplit_once('/').unwrap_or(("", path.trim_matches('/')))
 }
 
 /// FAT does not tell capitals from small letters.
-fn find(directory: &Directory, name: &str) -> Option<DirectoryEntry> {
+pub(super) fn find(directory: &Directory, name: &str) -> Option<DirectoryEntry> {
     let same = |other: &str| other.to_lowercase() == name.to_lowercase();
     directory::parse(&directory.bytes)
         .into_iter()
@@ -438,4 +463,4 @@ async fn write_run<D: BlockDevice>(device: &D, first: u64, mut data: Bytes) -> R
 
 #[cfg(test)]
 #[path = "volume_tests.rs"]
-mod tests;
+pub(super) mod tests;

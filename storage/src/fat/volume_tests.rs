@@ -9,22 +9,22 @@ use alloc::rc::Rc;
 use proptest::prelude::*;
 use std::format;
 
-const NOW: Timestamp = Timestamp(1_700_000_000);
+pub(in crate::fat) const NOW: Timestamp = Timestamp(1_700_000_000);
 const SECTORS: u64 = 9000;
 
-type Shared = Rc<RamDisk>;
+pub(in crate::fat) type Shared = Rc<RamDisk>;
 
-fn formatted() -> (Shared, Volume<Shared>) {
+pub(in crate::fat) fn formatted() -> (Shared, Volume<Shared>) {
     let disk = Rc::new(RamDisk::new(512, SECTORS));
     let volume = block_on(Volume::format(disk.clone(), b"9FAT       ", 2048, 7, NOW)).unwrap();
     (disk, volume)
 }
 
-fn mount(disk: &Shared) -> Volume<Shared> {
+pub(in crate::fat) fn mount(disk: &Shared) -> Volume<Shared> {
     block_on(Volume::open(disk.clone())).unwrap()
 }
 
-fn content(len: usize, seed: u8) -> Vec<u8> {
+pub(in crate::fat) fn content(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect()
 }
 
@@ -115,7 +115,7 @@ fn state(image: Image) -> Vec<(String, Option<Vec<u8>>)> {
 
 /// Runs `change` with the power cut before each of its requests in turn, several times each, and gives what is left to
 /// `check`. Then reclaims, so that no cluster is lost and nothing else is touched.
-fn with_power_cuts(
+pub(in crate::fat) fn with_power_cuts(
     change: impl AsyncFn(&mut Volume<Rc<SimDisk>>) -> Result<(), FatError>,
     check: impl Fn(Vec<(String, Option<Vec<u8>>)>),
 ) {
@@ -140,7 +140,7 @@ fn with_power_cuts(
             let used: u64 = block_on(mended.list(""))
                 .unwrap()
                 .iter()
-                .map(|entry| u64::from(entry.len).div_ceil(512))
+                .map(|entry| u64::from(entry.len).div_ceil(512) + u64::from(entry.is_directory))
                 .sum();
             let all = u64::from(mended.geometry().clusters);
             assert_eq!(mended.free_bytes() / 512, all - used, "after {operations} requests, seed {seed}");

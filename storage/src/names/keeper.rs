@@ -28,7 +28,7 @@ use event_listener::Event;
 use futures_util::future::{Either, select};
 
 /// Where finished subtrees are kept while a walk is under way.
-const WALK_FILE: &str = "names.walk";
+pub(super) const WALK_FILE: &str = "names.walk";
 const WALK_FILE_MAX: u64 = 2 << 20;
 /// Subtrees that are remembered.
 const FINISHED_MAX: usize = 32_768;

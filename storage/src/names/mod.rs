@@ -25,3 +25,12 @@ pub use registry::{Offered, Refused, Registry, Stage};
 
 /// The name of the file in 9fat.
 pub const FILE: &str = "scorenames";
+
+/// All files in 9fat that change with the names alone.
+pub const FILES: [&str; 5] = [
+    FILE,
+    registry::File::Waiting.name(),
+    registry::File::Removed.name(),
+    registry::File::Proofs.name(),
+    keeper::WALK_FILE,
+];

@@ -253,3 +253,14 @@ fn a_seal_over_nothing_and_rubbish_in_the_tail_is_set_right_at_once() {
     assert_eq!(steps.len(), 1, "{steps:?}");
     assert_eq!(run(&parts).of(Grade::Damage).count(), 0);
 }
+
+#[test]
+fn a_header_that_puts_its_arenas_behind_the_end_is_written_again() {
+    let parts = filled();
+    // The base of the arenas, behind magic number, version and block size.
+    parts.arenas[0].device.put(256 * 1024 + 12, &[0x03]);
+    assert!(kinds(&run(&parts), Grade::Damage).contains(&"header"));
+    let steps = recover(&parts, false);
+    assert_eq!(steps.len(), 1, "{steps:?}");
+    assert_eq!(run(&parts).of(Grade::Damage).count(), 0);
+}
