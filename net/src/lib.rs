@@ -3,6 +3,9 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
+//! | [`journal`] | the log's last lines | who logs |
+//! | [`syslog`] | a line as a message for a collector | sockets |
+//! | [`sntp`] | the time, from a time server | what clock it sets |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
@@ -22,8 +25,11 @@ extern crate std;
 
 pub mod clock;
 pub mod http;
+pub mod journal;
 pub mod p9;
 pub mod rng;
+pub mod sntp;
+pub mod syslog;
 pub mod tcp;
 pub mod tree;
 pub mod venti;

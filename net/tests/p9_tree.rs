@@ -30,7 +30,7 @@ fn the_top_is_what_the_manual_says_and_every_file_of_it_can_be_read() {
         let node = Node::new().await;
         let mut client = node.client(ALL).await;
         let top = client.list("/").await.unwrap();
-        assert_eq!(names(&top), ["9fat", "arenas", "ctl", "names", "roots", "status"]);
+        assert_eq!(names(&top), ["9fat", "arenas", "ctl", "log", "names", "roots", "status"]);
         for stat in &top {
             let walked = client.stat(&stat.name).await.unwrap();
             assert_eq!((walked.qid, &walked.name), (stat.qid, &stat.name));
@@ -137,6 +137,24 @@ fn directories_of_9fat_are_made_and_renamed_and_the_nodes_own_files_are_not() {
         client.remove("9fat/old keys/spring barn").await.unwrap();
         client.remove("9fat/old keys").await.unwrap();
         assert_eq!(names(&client.list("9fat").await.unwrap()), ["scorenames", "draft"]);
+    });
+}
+
+#[test]
+fn settings_are_obeyed_at_once_where_that_can_be_and_else_it_is_said_that_they_wait() {
+    run(async {
+        let node = Node::new().await;
+        let mut client = node.client(ALL).await;
+        client.create("9fat", "granary.ini", b"log=debug\n").await.unwrap();
+        let refused =
+            client.write("9fat/granary.ini", b"log=loud\ncache=4m\n").await.unwrap_err().to_string();
+        assert!(refused.contains("granary.ini:1: log=loud"), "{refused}");
+        client.write("9fat/granary.ini", b"log=debug\ncache=4m\nip=none\n").await.unwrap();
+        let status = String::from_utf8(client.read("status", 9999).await.unwrap()).unwrap();
+        assert!(status.contains("\nsettings-waiting cache,ip\n"), "{status}");
+        client.remove("9fat/granary.ini").await.unwrap();
+        assert_eq!(*node.obeyed.borrow(), ["log=debug\n", "log=debug\ncache=4m\nip=none\n", ""]);
+        assert_eq!(client.read("log", 99).await.unwrap(), b"a line\n");
     });
 }
 
@@ -319,7 +337,7 @@ fn the_rules_of_the_protocol_are_kept() {
             offset += data.len() as u64;
             stats.extend(Stat::parse_all(&data).unwrap());
         }
-        assert_eq!(stats.len(), 6);
+        assert_eq!(stats.len(), 7);
     });
 }
 

@@ -8,11 +8,13 @@
 //! | [`parts`] | from such files to the parts of a store |
 //! | [`disks`] | the same for disks that may be damaged |
 //! | [`copy`] | copies of disks |
+//! | [`journal`] | the log |
 
 pub mod clock;
 pub mod copy;
 pub mod device;
 pub mod disks;
+pub mod journal;
 pub mod parts;
 pub mod stream;
 

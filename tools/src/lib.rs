@@ -55,7 +55,7 @@ struct CommandLine {
 /// Reads the command line, does what it says, and returns the exit code (see [`outcome`]).
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
-    env_logger::Builder::new().filter_level(line.log).target(env_logger::Target::Stderr).init();
+    host::journal::start(line.log);
     match line.command.run() {
         Ok(code) => code,
         Err(error) => {

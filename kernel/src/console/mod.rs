@@ -11,6 +11,7 @@ use core::time::Duration;
 use heapless::Deque;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use net::clock::Instant;
+use net::journal::{JOURNAL_LEN, Journal, Line, Stamp};
 use spin::Mutex;
 use uart::Uart;
 
@@ -29,6 +30,14 @@ struct Console {
 
 static CONSOLE: Mutex<Console> =
     Mutex::new(Console { uart: None, buffer: Deque::new(), buffered: false, lost: 0 });
+
+/// The last lines, for whoever asks later.
+static JOURNAL: Mutex<Journal<JOURNAL_LEN>> = Mutex::new(Journal::new());
+
+/// Looks at the last lines.
+pub(crate) fn with_journal<T>(look: impl FnOnce(&Journal<JOURNAL_LEN>) -> T) -> T {
+    look(&JOURNAL.lock())
+}
 
 /// Finds the port and becomes the log's end. Lines above `level` are dropped.
 pub fn init(level: LevelFilter) {
@@ -147,13 +156,15 @@ impl Log for Lines {
         };
         let at = time::now().micros;
         let (seconds, micros, module) = (at / 1_000_000, at % 1_000_000, record.target());
+        let line = Line::new(*record.args());
+        JOURNAL.lock().push(Stamp(time::wall_micros()), record.level(), module, &line);
         let mut console = CONSOLE.lock();
         if console.lost > 0 && console.buffer.len() < BUFFER_LEN / 2 {
             let lost = core::mem::take(&mut console.lost);
             // Neither line can fail: what does not fit is counted.
             let _ = writeln!(console, "… {lost} bytes of log lost: the console is slower than the log");
         }
-        let _ = writeln!(console, "{seconds:5}.{micros:06} {level} {module}: {}", record.args());
+        let _ = writeln!(console, "{seconds:5}.{micros:06} {level} {module}: {}", line.as_str());
     }
 
     fn flush(&self) {

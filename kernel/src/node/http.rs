@@ -1,37 +1,43 @@
-//! The node over HTTP: who may look, one task for each connection, and what the machine adds to the figures.
+//! The node over HTTP: one task for each connection, and what the machine adds to the figures.
 //!
 //! Knows addresses and tasks. Must not know the protocol, nor what pages there are.
 
 use super::Part;
+use super::live::Live;
+use super::port::Port;
 use crate::executor::spawn;
 use crate::memory::heap;
 use crate::time::{self, KernelClock};
-use alloc::format;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use net::clock::Clock;
 use net::http::{CONNECTIONS, Limits, MachineStatus, MemoryStatus, PORT, Site, serve_connection};
-use net::tcp::{Listener, Stack, TcpStream};
+use net::tcp::{Stack, TcpStream};
 use net::venti::connections::{Connections, Ticket};
-use storage::settings::{Network, Settings};
 
 /// This machine, as it is shown.
 pub(super) type NodeSite = Site<Part, KernelClock>;
 
-/// Opens the port, if anybody may look. Nothing needs to be there yet to be shown.
-pub(super) fn start(stack: &Stack, settings: &Settings) -> Option<Rc<NodeSite>> {
-    if settings.http.is_empty() {
-        return None;
-    }
-    let listener = super::listen(stack, PORT)?;
+/// Shows the node while anybody may look. Nothing needs to be there yet to be shown.
+pub(super) fn start(stack: &Stack, live: &Rc<Live>) -> Rc<NodeSite> {
     let shown = stack.clone();
     let connections = Connections::new(CONNECTIONS);
-    let site = Site::new(settings.sysname.clone(), KernelClock, connections, move || machine(&shown));
+    let sysname = live.get().sysname.clone();
+    let site = Site::new(sysname, KernelClock, connections, move || machine(&shown));
     spawn(watch(site.clone()));
-    spawn(accept(site.clone(), listener, settings.http.clone()));
-    let networks: Vec<_> = settings.http.iter().map(|network| format!("{network}")).collect();
-    log::info!("showing the node by HTTP on port {PORT} to {}", networks.join(", "));
-    Some(site)
+    spawn(serve(stack.clone(), live.clone(), site.clone()));
+    site
+}
+
+async fn serve(stack: Stack, live: Rc<Live>, site: Rc<NodeSite>) {
+    let port =
+        Port { number: PORT, what: "showing the node by HTTP", networks: |settings| settings.http.clone() };
+    let take = |stream: TcpStream| {
+        // Dropping the stream closes it.
+        if let Some(ticket) = site.connections().admit(KernelClock.now()) {
+            spawn(connection(site.clone(), stream, ticket));
+        }
+    };
+    port.serve(stack, live, take, drop).await;
 }
 
 fn machine(stack: &Stack) -> MachineStatus {
@@ -44,22 +50,6 @@ fn machine(stack: &Stack) -> MachineStatus {
 
 async fn watch(site: Rc<NodeSite>) {
     site.watch().await;
-}
-
-/// Takes connections for good.
-async fn accept(site: Rc<NodeSite>, mut listener: Listener, allowed: Vec<Network>) {
-    loop {
-        let stream = listener.accept().await;
-        let peer = stream.peer_address();
-        if !allowed.iter().any(|network| network.contains(peer.ip())) {
-            log::debug!("http: {peer} is in no network that `http=` lists");
-            continue;
-        }
-        // Dropping the stream closes it.
-        if let Some(ticket) = site.connections().admit(KernelClock.now()) {
-            spawn(connection(site.clone(), stream, ticket));
-        }
-    }
 }
 
 async fn connection(site: Rc<NodeSite>, stream: TcpStream, ticket: Ticket) {

@@ -3,22 +3,30 @@
 //! | module | what |
 //! |---|---|
 //! | `settings` | granary.ini from 9fat, then the command line |
+//! | `live` | the settings as they are now |
+//! | `port` | a port that is open while somebody may come |
 //! | `memory` | who may use how much of it |
 //! | `network` | the card, its addresses, and saying what they are |
-//! | `serve` | venti on a port: who is let in, one task for each connection |
+//! | `clock` | the time, from a time server |
+//! | `syslog` | the log, sent to a collector |
+//! | `serve` | venti on a port: one task for each connection |
 //! | `p9` | the node to look into and to steer, on a third port |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
 //!
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
+mod clock;
 mod http;
+mod live;
 mod memory;
 mod network;
 mod p9;
+mod port;
 mod serve;
 mod settings;
 mod status;
+mod syslog;
 
 use crate::acpi::power;
 use crate::devices::Devices;
@@ -36,11 +44,13 @@ use core::cell::Cell;
 use core::pin::pin;
 use futures_util::future::{Either, select};
 use http::NodeSite;
+use live::Live;
 use memory::Shares;
 use net::http::Stage;
 use net::tcp::{Listener, Stack};
 use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
+use port::Port;
 use serve::Service;
 use storage::disk::survey::{NamedDisk, Survey, survey};
 use storage::fat::NineFat;
@@ -52,6 +62,9 @@ use storage::store::{Store, StoreParts, StoreSettings};
 
 /// A disk, as the store sees it: a partition of one that others share.
 type Part = Partition<Rc<Disk>>;
+
+/// Venti, as this machine serves it.
+type VentiService = Service<StoreBlocks<Part, KernelClock>>;
 
 /// How long a clean stop may take before the machine is switched off all the same. What a sync was answered for is safe
 /// in any case; what is left undone is done at the next start.
@@ -67,7 +80,12 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
-    let site = stack.as_ref().and_then(|stack| http::start(stack, &settings));
+    let live = Live::new(settings.clone(), &machine.command_line);
+    if let Some(stack) = &stack {
+        spawn(clock::run(stack.clone(), live.clone()));
+        spawn(syslog::run(stack.clone(), live.clone()));
+    }
+    let site = stack.as_ref().map(|stack| http::start(stack, &live));
     let store = open_store(survey.parts, shares.store, settings.grow).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
@@ -76,11 +94,11 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
         spawn(walk(names.clone()));
         if let Some(stack) = &stack {
-            p9::start(stack, &settings, store, nine_fat, names);
+            p9::start(stack, &live, store, nine_fat, names);
         }
     }
     let service = match (&store, &stack) {
-        (Some(store), Some(stack)) => serve(store, stack, &settings, &shares),
+        (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
     if let Some(site) = &site {
@@ -88,8 +106,10 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     }
     if service.is_none() {
         log::error!("nothing is served; see above. The power button switches the machine off");
+    } else if settings.venti.is_empty() {
+        log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
     }
-    spawn(status::print(store.clone(), stack, service, settings.status));
+    spawn(status::print(store.clone(), stack, service, live));
     power::power_button().await;
     log::info!("power button: stopping");
     if let Some(site) = &site {
@@ -206,36 +226,26 @@ fn listen(stack: &Stack, port: u16) -> Option<Listener> {
     listener.inspect_err(|error| log::error!("cannot listen on port {port}: {error}")).ok()
 }
 
-/// Opens venti's port, if anybody may use it.
-fn serve(
-    store: &Rc<Store<Part>>,
-    stack: &Stack,
-    settings: &Settings,
-    shares: &Shares,
-) -> Option<Rc<Service<StoreBlocks<Part, KernelClock>>>> {
-    if settings.venti.is_empty() {
-        log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
-        return None;
-    }
-    let listener = listen(stack, PORT)?;
+/// Serves venti while anybody may use it.
+fn serve(store: &Rc<Store<Part>>, stack: &Stack, live: &Rc<Live>, shares: &Shares) -> Rc<VentiService> {
     let service = Rc::new(Service {
         blocks: StoreBlocks::new(store.clone(), KernelClock),
         limits: shares.limits,
         connections: Connections::new(shares.connections),
-        allowed: settings.venti.clone(),
         strangers: Cell::new(0),
     });
-    spawn(service.clone().accept(listener));
-    if shares.connections < settings.connections as usize {
-        log::info!(
-            "{} connections at once are what memory allows, of {}",
-            shares.connections,
-            settings.connections
-        );
+    spawn(serve_venti(stack.clone(), live.clone(), service.clone()));
+    let wanted = live.get().connections;
+    if shares.connections < wanted as usize {
+        log::info!("{} connections at once are what memory allows, of {}", shares.connections, wanted);
     }
-    let networks: Vec<_> = settings.venti.iter().map(|network| format!("{network}")).collect();
-    log::info!("serving venti on port {PORT} to {}", networks.join(", "));
-    Some(service)
+    service
+}
+
+async fn serve_venti(stack: Stack, live: Rc<Live>, service: Rc<VentiService>) {
+    let port = Port { number: PORT, what: "serving venti", networks: |settings| settings.venti.clone() };
+    let refuse = |_| service.strangers.set(service.strangers.get() + 1);
+    port.serve(stack, live, |stream| service.take(stream), refuse).await;
 }
 
 /// What was waited for is there, or will not come.

@@ -3,16 +3,20 @@
 //! Knows addresses and tasks. Must not know the protocol, nor what is in the tree.
 
 use super::Part;
+use super::live::Live;
+use super::port::Port;
+use crate::console;
 use crate::executor::spawn;
 use crate::memory::heap;
 use crate::time::KernelClock;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use core::net::IpAddr;
 use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, PORT, serve_connection};
-use net::tcp::{Listener, Stack, TcpStream};
-use net::tree::{NodeFiles, NodeTree, Rights};
+use net::tcp::{Stack, TcpStream};
+use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::{Connections, Ticket};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
@@ -24,26 +28,40 @@ const LISTED_LEN: usize = 400;
 
 type Tree = NodeTree<Part, Part, KernelClock>;
 
-/// Opens the port, if anybody may come.
+/// Serves the tree while anybody may come.
 pub(super) fn start(
     stack: &Stack,
-    settings: &Settings,
+    live: &Rc<Live>,
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: Rc<NameKeeper<Part, Part>>,
 ) {
-    let lists = [&settings.p9, &settings.names, &settings.admin];
-    if lists.iter().all(|list| list.is_empty()) {
-        return;
-    }
-    let Some(listener) = super::listen(stack, PORT) else { return };
     let files_max = heap::status().total / 16 / LISTED_LEN;
-    let tree =
-        NodeTree::new(settings.sysname.clone(), store.clone(), nine_fat, names, KernelClock, files_max);
-    spawn(accept(Rc::new(tree), listener, settings.clone()));
-    let networks: alloc::vec::Vec<_> =
-        lists.into_iter().flatten().map(|network| format!("{network}")).collect();
-    log::info!("serving the node's tree by 9P on port {PORT} to {}", networks.join(", "));
+    let obeying = live.clone();
+    let around = Surroundings {
+        log: Box::new(|| console::with_journal(|journal| journal.text())),
+        obey: Some(Box::new(move |text| obeying.set(text))),
+    };
+    let sysname = live.get().sysname.clone();
+    let tree = NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around);
+    spawn(serve(stack.clone(), live.clone(), Rc::new(tree)));
+}
+
+async fn serve(stack: Stack, live: Rc<Live>, tree: Rc<Tree>) {
+    let networks = |settings: &Settings| [&*settings.p9, &settings.names, &settings.admin].concat();
+    let port = Port { number: PORT, what: "serving the node's tree by 9P", networks };
+    let connections = Connections::new(CONNECTIONS);
+    let rights_of = live.clone();
+    let take = |stream: TcpStream| {
+        let peer = stream.peer_address();
+        let rights = rights(&rights_of.get(), peer.ip());
+        // Dropping the stream closes it.
+        if let Some(ticket) = connections.admit(KernelClock.now()) {
+            let files = NodeFiles { tree: tree.clone(), rights, client: format!("{peer}") };
+            spawn(connection(files, stream, ticket));
+        }
+    };
+    port.serve(stack, live, take, drop).await;
 }
 
 /// What a peer may do: the lists build on each other.
@@ -52,25 +70,6 @@ fn rights(settings: &Settings, peer: IpAddr) -> Rights {
     let admin = listed(&settings.admin);
     let names = admin || listed(&settings.names);
     Rights { read: names || listed(&settings.p9), names, admin }
-}
-
-/// Takes connections for good.
-async fn accept(tree: Rc<Tree>, mut listener: Listener, settings: Settings) {
-    let connections = Connections::new(CONNECTIONS);
-    loop {
-        let stream = listener.accept().await;
-        let peer = stream.peer_address();
-        let rights = rights(&settings, peer.ip());
-        if !rights.any() {
-            log::debug!("9p: {peer} is in no network that `p9=`, `names=` or `admin=` lists");
-            continue;
-        }
-        // Dropping the stream closes it.
-        if let Some(ticket) = connections.admit(KernelClock.now()) {
-            let files = NodeFiles { tree: tree.clone(), rights, client: format!("{peer}") };
-            spawn(connection(files, stream, ticket));
-        }
-    }
 }
 
 async fn connection(files: NodeFiles<Part, Part, KernelClock>, stream: TcpStream, ticket: Ticket) {

@@ -1,11 +1,12 @@
-//! The node's settings: defaults, then `granary.ini` in 9fat, then the command line.
+//! The node's settings: defaults, what a Plan 9 system's own `plan9.ini` says, then `granary.ini` in 9fat, then the
+//! command line.
 //!
 //! Knows the order, and that a wrong line costs itself alone. Must not know what the settings do.
 
 use super::Part;
 use crate::start;
 use storage::fat::{FatError, Volume};
-use storage::settings::{FILE, FILE_LEN_MAX, SettingError, Settings};
+use storage::settings::{FILE, FILE_LEN_MAX, Plan9Ini, SettingError, Settings};
 
 /// Reads the settings. Whatever is wrong is said on the console, and what it would have set keeps its default, which
 /// is the safe choice for every key.
@@ -13,10 +14,17 @@ pub(super) async fn read(nine_fat: Option<&Part>, command_line: &str) -> Setting
     let mut settings = Settings::default();
     match nine_fat {
         None => log::warn!("no partition called 9fat, so no {FILE}: defaults and the command line hold"),
-        Some(part) => match read_file(part).await {
-            Ok(text) => tell(&settings.apply_file(FILE, &text)),
-            Err(error) => log::warn!("{}: {FILE}: {error}: defaults and the command line hold", part.name()),
-        },
+        Some(part) => {
+            if let Ok(text) = read_file(part, Plan9Ini::FILE).await {
+                take_over(&mut settings, Plan9Ini::parse(&text));
+            }
+            match read_file(part, FILE).await {
+                Ok(text) => tell(&settings.apply_file(FILE, &text)),
+                Err(error) => {
+                    log::warn!("{}: {FILE}: {error}: defaults and the command line hold", part.name());
+                }
+            }
+        }
     }
     let (others, errors) = settings.apply_command_line(command_line);
     tell(&errors);
@@ -26,8 +34,22 @@ pub(super) async fn read(nine_fat: Option<&Part>, command_line: &str) -> Setting
     settings
 }
 
-async fn read_file(part: &Part) -> Result<alloc::vec::Vec<u8>, FatError> {
-    Volume::open(part.clone()).await?.read(FILE, FILE_LEN_MAX as u64).await
+/// What is taken from a Plan 9 system's own settings. Where its venti listens does not open ours: the system in front of
+/// it may have kept strangers away, and here nothing does.
+fn take_over(settings: &mut Settings, plan9: Plan9Ini) {
+    if let Some(sysname) = plan9.sysname {
+        settings.sysname = sysname;
+    }
+    if let Some(venti) = plan9.venti {
+        log::info!(
+            "{}: venti={venti}: which networks may use venti here, `venti=` in {FILE} says",
+            Plan9Ini::FILE
+        );
+    }
+}
+
+async fn read_file(part: &Part, name: &str) -> Result<alloc::vec::Vec<u8>, FatError> {
+    Volume::open(part.clone()).await?.read(name, FILE_LEN_MAX as u64).await
 }
 
 fn tell(errors: &[SettingError]) {

@@ -3,12 +3,15 @@
 //! Knows what is worth a line. Must not know how the figures come about.
 
 use super::Part;
+use super::live::Live;
 use super::serve::Service;
 use crate::executor::timers::sleep_until;
 use crate::memory::heap;
 use crate::time;
 use alloc::rc::Rc;
+use core::pin::pin;
 use core::time::Duration;
+use futures_util::future::{Either, select};
 use net::tcp::Stack;
 use storage::store::Store;
 
@@ -17,10 +20,15 @@ pub(super) async fn print<B>(
     store: Option<Rc<Store<Part>>>,
     stack: Option<Stack>,
     service: Option<Rc<Service<B>>>,
-    every: u32,
+    live: Rc<Live>,
 ) {
     loop {
-        sleep_until(time::now().plus(Duration::from_secs(every.into()))).await;
+        let changed = live.changed();
+        let every = Duration::from_secs(live.get().status.into());
+        let pause = sleep_until(time::now().plus(every));
+        if let Either::Right(_) = select(pin!(pause), pin!(changed)).await {
+            continue;
+        }
         let memory = heap::status();
         let heap = memory.small_used + memory.large_used;
         let connections = service.as_ref().map_or(0, |service| service.connections.open());

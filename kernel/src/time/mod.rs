@@ -8,6 +8,7 @@ mod rtc;
 use crate::acpi::Acpi;
 use crate::arch::cpu;
 use crate::executor::timers;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use net::clock::{Clock, Instant};
 use spin::Once;
@@ -15,8 +16,8 @@ use storage::Timestamp;
 
 static COUNTER: Once<Counter> = Once::new();
 static TIMER: Once<Rate> = Once::new();
-/// Seconds since 1970 when the counter stood at its start.
-static STARTED: Once<u64> = Once::new();
+/// Microseconds since 1970 when the counter stood at its start; 0 where nobody knows.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Counts per second of something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub fn init(acpi: Option<&Acpi>) {
     log::info!("time stamp counter at {megahertz} MHz by {source}, timer at {timer_megahertz} MHz");
     match rtc::read() {
         Some(seconds) => {
-            STARTED.call_once(|| seconds.saturating_sub(now().micros / 1_000_000));
+            set_wall(seconds * 1_000_000);
             log::info!("{} UTC by the real-time clock", rtc::Date::of(seconds));
         }
         None => log::error!("no real-time clock: dates will be wrong until it is set in the firmware"),
@@ -78,8 +79,17 @@ pub fn now() -> Instant {
 
 /// Seconds since 1970; since start, if there is no real-time clock.
 pub fn wall() -> Timestamp {
-    let seconds = STARTED.get().copied().unwrap_or(0) + now().micros / 1_000_000;
-    Timestamp(u32::try_from(seconds).unwrap_or(u32::MAX))
+    Timestamp(u32::try_from(wall_micros() / 1_000_000).unwrap_or(u32::MAX))
+}
+
+/// Microseconds since 1970; since start, if nobody has said what time it is.
+pub fn wall_micros() -> u64 {
+    STARTED.load(Ordering::Relaxed) + now().micros
+}
+
+/// Sets the calendar's time: microseconds since 1970.
+pub(crate) fn set_wall(micros: u64) {
+    STARTED.store(micros.saturating_sub(now().micros), Ordering::Relaxed);
 }
 
 /// Waits without giving way. For a few microseconds, while devices start.

@@ -1,4 +1,4 @@
-//! TCP/IP on one network card.
+//! TCP/IP on one network card, and datagrams for the clock and the log.
 //!
 //! Knows smoltcp: one Ethernet interface, its addresses, its sockets and its next deadline. Must not know
 //! which driver moves the frames, nor what the streams carry.
@@ -44,6 +44,7 @@ mod sockets;
 mod stack;
 mod status;
 mod stream;
+mod udp;
 
 pub use error::{ConnectError, ListenError, SettingsError, TcpError};
 pub use limits::TcpLimits;
@@ -54,3 +55,4 @@ pub use settings::{Ipv4Settings, Ipv6Settings, NetSettings};
 pub use stack::Stack;
 pub use status::{FrameCounters, Ipv4Status, Ipv6Address, Ipv6Origin, NetStatus, TcpStatus};
 pub use stream::{ReadHalf, TcpStream, WriteHalf};
+pub use udp::UdpSocket;

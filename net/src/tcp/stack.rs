@@ -159,11 +159,10 @@ impl Stack {
     fn call(&self, peer: SocketAddr) -> Result<Connection, ConnectError> {
         let mut state = self.shared.state.borrow_mut();
         let state = &mut *state;
-        let source = match peer {
-            SocketAddr::V4(_) => state.iface.ipv4_addr().is_some(),
-            SocketAddr::V6(_) => state.iface.ipv6_addr().is_some(),
-        };
-        if !source || peer.port() == 0 || !smoltcp::wire::IpAddress::from(peer.ip()).is_unicast() {
+        if !state.has_address_for(peer)
+            || peer.port() == 0
+            || !smoltcp::wire::IpAddress::from(peer.ip()).is_unicast()
+        {
             return Err(ConnectError::NoAddress { peer });
         }
         let port = self.own_port(&state.sockets).ok_or(ConnectError::TooMany { peer })?;
@@ -179,11 +178,13 @@ impl Stack {
     }
 
     fn own_port(&self, sockets: &Sockets) -> Option<u16> {
+        (0..OWN_PORT_TRIES).map(|_| self.random_port()).find(|port| sockets.port_is_free(*port))
+    }
+
+    /// One of the ports for calls of our own.
+    pub(super) fn random_port(&self) -> u16 {
         let span = u64::from(u16::MAX - FIRST_OWN_PORT) + 1;
-        (0..OWN_PORT_TRIES)
-            .filter_map(|_| u16::try_from((self.shared.random)() % span).ok())
-            .map(|offset| FIRST_OWN_PORT.saturating_add(offset))
-            .find(|port| sockets.port_is_free(*port))
+        FIRST_OWN_PORT.saturating_add(u16::try_from((self.shared.random)() % span).unwrap_or(0))
     }
 
     /// How the network stands at this moment.
@@ -218,6 +219,14 @@ impl State {
         self.kicked = true;
         if let Some(runner) = self.runner.take() {
             runner.wake();
+        }
+    }
+
+    /// Whether there is an address of the peer's kind to send from.
+    pub(super) fn has_address_for(&self, peer: SocketAddr) -> bool {
+        match peer {
+            SocketAddr::V4(_) => self.iface.ipv4_addr().is_some(),
+            SocketAddr::V6(_) => self.iface.ipv6_addr().is_some(),
         }
     }
 

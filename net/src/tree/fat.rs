@@ -7,10 +7,11 @@ use super::serve::{NodeFiles, NodeOpen, NodePlace, Open, fat_error, join};
 use crate::clock::Clock;
 use crate::p9::Error;
 use alloc::string::String;
+use alloc::vec::Vec;
 use storage::device::BlockDevice;
 use storage::fat::FatError;
 use storage::names;
-use storage::settings::{self, Settings};
+use storage::settings::{self, Key, Settings};
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
     /// Whether this client may change a file of 9fat.
@@ -29,15 +30,41 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             log::info!("audit: {}: wrote scorenames, {} new names", self.client, new.len());
             return Ok(());
         }
-        if is(path, settings::FILE) {
+        let before = self.settings_if(is(path, settings::FILE)).await?;
+        if before.is_some() {
             check_settings(content)?;
         }
         self.tree.fat()?.replace(path, content, now).await.map_err(fat_error)?;
         log::info!("audit: {}: wrote 9fat/{path}, {} bytes", self.client, content.len());
-        if is(path, settings::FILE) {
-            log::info!("{}: takes effect at the next start", settings::FILE);
-        }
+        self.settings_changed(before, content);
         Ok(())
+    }
+
+    /// The settings as they stand, if they are about to change.
+    async fn settings_if(&self, change: bool) -> Result<Option<Vec<u8>>, Error> {
+        if !change {
+            return Ok(None);
+        }
+        let text = self.tree.fat()?.read_if_there(settings::FILE, settings::FILE_LEN_MAX as u64).await;
+        Ok(Some(text.map_err(fat_error)?.unwrap_or_default()))
+    }
+
+    /// Has new settings obeyed where that can be done at once, and says what waits for the next start.
+    fn settings_changed(&self, before: Option<Vec<u8>>, after: &[u8]) {
+        let Some(before) = before else { return };
+        let obey = self.tree.around.obey.as_ref();
+        let (at_once, waiting): (Vec<&Key>, Vec<&Key>) =
+            Settings::changed(&before, after).into_iter().partition(|key| key.at_once && obey.is_some());
+        if let Some(obey) = obey {
+            obey(after);
+        }
+        let list = |keys: Vec<&Key>| keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
+        self.tree.waiting_settings.borrow_mut().extend(waiting.iter().map(|key| key.name));
+        for (keys, when) in [(at_once, "obeyed from now on"), (waiting, "obeyed at the next start")] {
+            if !keys.is_empty() {
+                log::info!("{}: {}: {when}", settings::FILE, list(keys));
+            }
+        }
     }
 
     /// A new file, which is there at once and empty; or a new directory.
@@ -61,10 +88,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let open = if is_directory {
             fat.make_directory(&path, now).await.map_err(fat_error)?;
             log::info!("audit: {}: made the directory 9fat/{path}", self.client);
-            Open::Entries(alloc::vec::Vec::new())
+            Open::Entries(Vec::new())
         } else {
             fat.replace(&path, b"", now).await.map_err(fat_error)?;
-            Open::Fat { content: alloc::vec::Vec::new(), is_changed: false }
+            Open::Fat { content: Vec::new(), is_changed: false }
         };
         Ok((NodePlace(Place::Fat { path, is_directory, alone: *alone }), NodeOpen(open)))
     }
@@ -74,8 +101,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         if !self.rights.admin || path.is_empty() || self.is_kept(path) {
             return Err(Error::Permission);
         }
+        let before = self.settings_if(is(path, settings::FILE)).await?;
         self.tree.fat()?.remove(path).await.map_err(fat_error)?;
         log::info!("audit: {}: removed 9fat/{path}", self.client);
+        self.settings_changed(before, b"");
         Ok(())
     }
 
@@ -88,11 +117,16 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             return Err(Error::Permission);
         }
         let fat = self.tree.fat()?;
-        if is(&to, settings::FILE) {
-            check_settings(&fat.read(path, settings::FILE_LEN_MAX as u64).await.map_err(fat_error)?)?;
+        let (from_settings, to_settings) = (is(path, settings::FILE), is(&to, settings::FILE));
+        let before = self.settings_if(from_settings || to_settings).await?;
+        let mut after = Vec::new();
+        if to_settings {
+            after = fat.read(path, settings::FILE_LEN_MAX as u64).await.map_err(fat_error)?;
+            check_settings(&after)?;
         }
         fat.rename(path, &to).await.map_err(fat_error)?;
         log::info!("audit: {}: renamed 9fat/{path} to {to}", self.client);
+        self.settings_changed(before, &after);
         *path = to;
         Ok(())
     }
@@ -110,9 +144,8 @@ fn is(path: &str, file: &str) -> bool {
 
 /// Refuses what the node would complain about at its next start.
 fn check_settings(content: &[u8]) -> Result<(), Error> {
-    let refused = |errors: alloc::vec::Vec<settings::SettingError>| {
-        let lines: alloc::vec::Vec<String> =
-            errors.iter().take(4).map(|error| alloc::format!("{error}")).collect();
+    let refused = |errors: Vec<settings::SettingError>| {
+        let lines: Vec<String> = errors.iter().take(4).map(|error| alloc::format!("{error}")).collect();
         Error::new(lines.join("; "))
     };
     Settings::parse(settings::FILE, content).map(drop).map_err(refused)

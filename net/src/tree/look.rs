@@ -97,13 +97,19 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         match made {
             Made::Ctl => ctl::HELP.to_string(),
             Made::Arenas => texts::arenas(&tree.store),
+            Made::Log => String::from_utf8_lossy(&(tree.around.log)()).into_owned(),
             Made::Status => {
                 let fat = match &tree.nine_fat {
                     Some(fat) => Some((fat.total_bytes(), fat.free_bytes().await)),
                     None => None,
                 };
                 let uptime = tree.clock.now().since(Default::default());
-                texts::status(&tree.name, uptime, &tree.store, &tree.names, fat)
+                let mut text = texts::status(&tree.name, uptime, &tree.store, &tree.names, fat);
+                let waiting: Vec<&str> = tree.waiting_settings.borrow().iter().copied().collect();
+                if !waiting.is_empty() {
+                    text += &alloc::format!("settings-waiting {}\n", waiting.join(","));
+                }
+                text
             }
         }
     }

@@ -5,6 +5,7 @@
 //! /names/NAME        one name: its root, how far it is, what was found beneath it
 //! /roots/NAME/…      the archive beneath a published name, to read
 //! /arenas            one line an arena
+//! /log               the last lines of the log
 //! /status            figures, a line each
 //! /ctl               commands; reading it says which there are
 //! ```
@@ -32,4 +33,4 @@ mod serve;
 mod texts;
 
 pub use rights::Rights;
-pub use serve::{NodeFiles, NodeTree};
+pub use serve::{NodeFiles, NodeTree, Surroundings};

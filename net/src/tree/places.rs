@@ -29,10 +29,11 @@ pub(super) enum Made {
     Status,
     Arenas,
     Ctl,
+    Log,
 }
 
 /// Directories and files of the top, in the order in which they are listed.
-pub(super) const TOP: [&str; 6] = ["9fat", "arenas", "ctl", "names", "roots", "status"];
+pub(super) const TOP: [&str; 7] = ["9fat", "arenas", "ctl", "log", "names", "roots", "status"];
 
 impl Made {
     pub(super) const fn name(self) -> &'static str {
@@ -40,6 +41,7 @@ impl Made {
             Made::Status => "status",
             Made::Arenas => "arenas",
             Made::Ctl => "ctl",
+            Made::Log => "log",
         }
     }
 }
@@ -54,6 +56,7 @@ impl Place {
             "status" => Place::File(Made::Status),
             "arenas" => Place::File(Made::Arenas),
             "ctl" => Place::File(Made::Ctl),
+            "log" => Place::File(Made::Log),
             _ => return None,
         })
     }
@@ -69,6 +72,7 @@ impl Place {
             Place::File(Made::Status) => file(4),
             Place::File(Made::Arenas) => file(5),
             Place::File(Made::Ctl) => file(6),
+            Place::File(Made::Log) => file(10),
             // FAT does not tell capitals from small letters.
             Place::Fat { path, is_directory, .. } => {
                 let path = number(7, &path.to_lowercase());

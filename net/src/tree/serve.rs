@@ -7,10 +7,13 @@ use super::roots::{Lists, Names};
 use super::texts;
 use crate::clock::Clock;
 use crate::p9::{Error, Files, OpenMode, Qid, Stat, StatChange, mode};
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
+use core::cell::RefCell;
 use storage::device::BlockDevice;
 use storage::fat::{FatError, NineFat};
 use storage::names::NameKeeper;
@@ -27,6 +30,20 @@ pub struct NodeTree<D: BlockDevice + 'static, F, C> {
     pub(super) names: Rc<NameKeeper<D, F>>,
     pub(super) clock: C,
     pub(super) lists: Lists,
+    pub(super) around: Surroundings,
+    /// Settings that were changed and wait for the next start.
+    pub(super) waiting_settings: RefCell<BTreeSet<&'static str>>,
+}
+
+/// What obeys a text of settings.
+pub type Obey = Box<dyn Fn(&[u8])>;
+
+/// What there is around a tree: the machine's, or the process's.
+pub struct Surroundings {
+    /// The last lines of the log.
+    pub log: Box<dyn Fn() -> Vec<u8>>,
+    /// Obeys new settings, the text of `granary.ini`, as far as [`storage::settings::Key::at_once`] promises. `None` where nothing does.
+    pub obey: Option<Obey>,
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
@@ -38,8 +55,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
         names: Rc<NameKeeper<D, F>>,
         clock: C,
         files_max: usize,
+        around: Surroundings,
     ) -> NodeTree<D, F, C> {
-        NodeTree { name, store, nine_fat, names, clock, lists: Lists::new(files_max) }
+        let (lists, waiting_settings) = (Lists::new(files_max), RefCell::default());
+        NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings }
     }
 
     pub(super) fn fat(&self) -> Result<&Rc<NineFat<F>>, Error> {

@@ -4,8 +4,9 @@ use crate::venti_support::{Reader, TestClock, Writer, halves};
 use net::clock::Clock;
 use net::p9::client::{Client, ClientError};
 use net::p9::{Ending, Limits, Reply, Request, serve_connection};
-use net::tree::{NodeFiles, NodeTree, Rights};
+use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::Connections;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use storage::Timestamp;
@@ -30,6 +31,8 @@ type Disk = Rc<RamDisk>;
 pub struct Node {
     pub store: Rc<Store<Disk>>,
     pub names: Rc<NameKeeper<Disk, Disk>>,
+    /// The texts of settings that were obeyed.
+    pub obeyed: Rc<RefCell<Vec<String>>>,
     tree: Rc<NodeTree<Disk, Disk, TestClock>>,
     clock: TestClock,
 }
@@ -51,8 +54,17 @@ impl Node {
         // Time is short here: waits take a moment only.
         let pause = async |_| tokio::time::sleep(Duration::from_millis(2)).await;
         spawn_local(async move { walking.run(|| Timestamp(1_700_000_000), pause).await });
-        let tree = NodeTree::new("barn".into(), store.clone(), fat, names.clone(), clock.clone(), 200_000);
-        Node { store, names, tree: Rc::new(tree), clock }
+        let obeyed = Rc::new(RefCell::new(Vec::new()));
+        let told = obeyed.clone();
+        let around = Surroundings {
+            log: Box::new(|| b"a line\n".to_vec()),
+            obey: Some(Box::new(move |text| {
+                told.borrow_mut().push(String::from_utf8(text.to_vec()).unwrap())
+            })),
+        };
+        let tree =
+            NodeTree::new("barn".into(), store.clone(), fat, names.clone(), clock.clone(), 200_000, around);
+        Node { store, names, obeyed, tree: Rc::new(tree), clock }
     }
 
     pub fn now(&self) -> Timestamp {

@@ -3,14 +3,18 @@
 //! Knows the syntax (that of plan9.ini: `key=value`, `#` comments), the keys, and what each may be ([`KEYS`]). Must not
 //! know where the text is kept, nor what obeys the settings.
 
+mod keys;
+mod plan9;
 mod value;
 
-pub use value::{Expected, Ip4, Ip6, Network, OnPanic, Scrub, parse_size};
+pub use keys::{KEYS, Key, key};
+pub use plan9::Plan9Ini;
+pub use value::{Expected, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
 
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
-use core::str::FromStr;
 use log::LevelFilter;
 
 /// The name of the file in 9fat.
@@ -20,10 +24,6 @@ pub const COMMAND_LINE: &str = "command line";
 
 /// A longer file is refused: 64 KiB.
 pub const FILE_LEN_MAX: usize = 64 << 10;
-/// Most connections that may be asked for.
-const CONNECTIONS_MAX: u32 = 4096;
-/// Least of a cache or a bound on memory that makes sense.
-const MEMORY_MIN: u64 = 1 << 20;
 
 /// Everything that can be set, with what holds where nothing was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,10 @@ pub struct Settings {
     pub status: u32,
     /// How often everything that is stored is verified.
     pub scrub: Scrub,
+    /// Who is told what the log says.
+    pub syslog: Option<Server>,
+    /// Who is asked for the time. Nobody, where it is empty.
+    pub ntp: Vec<Server>,
 }
 
 impl Default for Settings {
@@ -93,199 +97,10 @@ impl Default for Settings {
             connections: 256,
             status: 60,
             scrub: Scrub::default(),
+            syslog: None,
+            ntp: Vec::new(),
         }
     }
-}
-
-/// One key: what a person must know of it, and what it does to the settings.
-pub struct Key {
-    /// Its name, in front of the `=`.
-    pub name: &'static str,
-    /// The values it takes.
-    pub values: &'static str,
-    /// What holds without it.
-    pub default: &'static str,
-    /// What it is for.
-    pub meaning: &'static str,
-    set: fn(&mut Settings, &str) -> Result<(), Expected>,
-}
-
-/// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 20] = [
-    Key {
-        name: "sysname",
-        values: "NAME",
-        default: "granary",
-        meaning: "what the node calls itself",
-        set: |settings, text| put(&mut settings.sysname, value::parse_sysname(text)),
-    },
-    Key {
-        name: "ip",
-        values: "dhcp | none | ADDRESS/PREFIX",
-        default: "dhcp",
-        meaning: "its IPv4 address",
-        set: |settings, text| put(&mut settings.ip, text.parse()),
-    },
-    Key {
-        name: "gateway",
-        values: "ADDRESS",
-        default: "what DHCP says",
-        meaning: "its IPv4 gateway",
-        set: |settings, text| {
-            put(&mut settings.gateway, parse_or(text, "an IPv4 address such as 192.168.1.1").map(Some))
-        },
-    },
-    Key {
-        name: "ip6",
-        values: "auto | none | ADDRESS/PREFIX",
-        default: "auto",
-        meaning: "its IPv6 address; auto asks the routers",
-        set: |settings, text| put(&mut settings.ip6, text.parse()),
-    },
-    Key {
-        name: "gateway6",
-        values: "ADDRESS",
-        default: "what the routers say",
-        meaning: "its IPv6 gateway",
-        set: |settings, text| {
-            put(&mut settings.gateway6, parse_or(text, "an IPv6 address such as fe80::1").map(Some))
-        },
-    },
-    Key {
-        name: "venti",
-        values: "NETWORK,NETWORK,…",
-        default: "none: closed",
-        meaning: "the networks that may use venti in clear on port 17034, such as 192.168.1.0/24",
-        set: |settings, text| put(&mut settings.venti, parse_networks(text)),
-    },
-    Key {
-        name: "http",
-        values: "NETWORK,NETWORK,…",
-        default: "none: closed",
-        meaning: "the networks that may look at the node by HTTP on port 8000, such as 192.168.1.0/24",
-        set: |settings, text| put(&mut settings.http, parse_networks(text)),
-    },
-    Key {
-        name: "p9",
-        values: "NETWORK,NETWORK,…",
-        default: "none: closed",
-        meaning: "the networks that may look into the node by 9P in clear on port 564",
-        set: |settings, text| put(&mut settings.p9, parse_networks(text)),
-    },
-    Key {
-        name: "names",
-        values: "NETWORK,NETWORK,…",
-        default: "none: nobody",
-        meaning: "the networks that may also give names by 9P in clear",
-        set: |settings, text| put(&mut settings.names, parse_networks(text)),
-    },
-    Key {
-        name: "admin",
-        values: "NETWORK,NETWORK,…",
-        default: "none: nobody",
-        meaning: "the networks that may do everything by 9P in clear: write 9fat, remove names, give commands",
-        set: |settings, text| put(&mut settings.admin, parse_networks(text)),
-    },
-    Key {
-        name: "panic",
-        values: "halt | reboot",
-        default: "reboot",
-        meaning: "what follows a panic",
-        set: |settings, text| put(&mut settings.panic, text.parse()),
-    },
-    Key {
-        name: "log",
-        values: "error | warn | info | debug | trace",
-        default: "info",
-        meaning: "the least grave messages on the console",
-        set: |settings, text| put(&mut settings.log, parse_or(text, "error, warn, info, debug or trace")),
-    },
-    Key {
-        name: "compress",
-        values: "yes | no",
-        default: "yes",
-        meaning: "store blocks compressed where that makes them smaller",
-        set: |settings, text| put(&mut settings.compress, value::parse_yes_no(text)),
-    },
-    Key {
-        name: "grow",
-        values: "yes | no",
-        default: "no",
-        meaning: "at the start, add empty arenas that are on its disks and not in the index",
-        set: |settings, text| put(&mut settings.grow, value::parse_yes_no(text)),
-    },
-    Key {
-        name: "cache",
-        values: "BYTES, with k, m or g",
-        default: "by the memory there is",
-        meaning: "memory for the cache of blocks",
-        set: |settings, text| put(&mut settings.cache, parse_memory(text).map(Some)),
-    },
-    Key {
-        name: "index",
-        values: "BYTES, with k, m or g",
-        default: "by the memory there is",
-        meaning: "memory for finding blocks: ten bytes a block, or the index on disk is asked",
-        set: |settings, text| put(&mut settings.index, parse_memory(text).map(Some)),
-    },
-    Key {
-        name: "dirty",
-        values: "BYTES, with k, m or g",
-        default: "by the memory there is",
-        meaning: "memory for blocks that wait to be written",
-        set: |settings, text| put(&mut settings.dirty, parse_memory(text).map(Some)),
-    },
-    Key {
-        name: "connections",
-        values: "1 to 4096",
-        default: "256",
-        meaning: "connections served at once",
-        set: |settings, text| put(&mut settings.connections, parse_connections(text)),
-    },
-    Key {
-        name: "status",
-        values: "1 to 86400",
-        default: "60",
-        meaning: "seconds between status lines on the console",
-        set: |settings, text| put(&mut settings.status, parse_status(text)),
-    },
-    Key {
-        name: "scrub",
-        values: "off | DAYSd | BYTES/s, with k, m or g",
-        default: "30d",
-        meaning: "how often everything that is stored is verified, or how fast",
-        set: |settings, text| put(&mut settings.scrub, text.parse()),
-    },
-];
-
-fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
-    *place = value?;
-    Ok(())
-}
-
-fn parse_or<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
-    text.parse().map_err(|_| Expected(expected))
-}
-
-fn parse_networks(text: &str) -> Result<Vec<Network>, Expected> {
-    text.split(',').map(str::trim).map(str::parse).collect()
-}
-
-fn parse_connections(text: &str) -> Result<u32, Expected> {
-    const FORM: Expected = Expected("a number from 1 to 4096");
-    let number = text.parse().map_err(|_| FORM)?;
-    if (1..=CONNECTIONS_MAX).contains(&number) { Ok(number) } else { Err(FORM) }
-}
-
-fn parse_status(text: &str) -> Result<u32, Expected> {
-    const FORM: Expected = Expected("a number of seconds from 1 to 86400");
-    let seconds = text.parse().map_err(|_| FORM)?;
-    if (1..=86_400).contains(&seconds) { Ok(seconds) } else { Err(FORM) }
-}
-
-fn parse_memory(text: &str) -> Result<u64, Expected> {
-    let bytes = parse_size(text)?;
-    if bytes < MEMORY_MIN { Err(Expected("at least 1m")) } else { Ok(bytes) }
 }
 
 /// A line or word that was refused. It changed nothing.
@@ -336,6 +151,12 @@ impl Settings {
         let mut settings = Settings::default();
         let errors = settings.apply_file(file, text);
         if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    }
+
+    /// The keys whose values in two files differ, as far as they are understood.
+    pub fn changed(before: &[u8], after: &[u8]) -> Vec<&'static Key> {
+        let (before, after) = (values(before), values(after));
+        KEYS.iter().filter(|key| before.get(key.name) != after.get(key.name)).collect()
     }
 
     /// Takes over every good line of a file and returns an error for each of the others, so that a node can come up
@@ -394,13 +215,15 @@ impl Settings {
 
     fn set(&mut self, key: &Key, text: &str) -> Result<(), SettingProblem> {
         let refused = |expected| SettingProblem::Value { key: key.name, value: text.to_string(), expected };
-        (key.set)(self, text).map_err(refused)
+        key.set(self, text).map_err(refused)
     }
 }
 
-/// The key of this name.
-pub fn key(name: &str) -> Option<&'static Key> {
-    const { &KEYS }.iter().find(|key| key.name == name)
+/// What a file says of each key.
+fn values(text: &[u8]) -> BTreeMap<&'static str, &str> {
+    let text = core::str::from_utf8(text).unwrap_or_default();
+    let pairs = text.lines().filter_map(|line| line.split('#').next()?.split_once('='));
+    pairs.filter_map(|(name, value)| Some((key(name.trim())?.name, value.trim()))).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
-         status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1",
+         status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\n\
+         syslog=10.0.0.9\nntp=10.0.0.1, [fd00::1]:1123",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -45,6 +46,8 @@ fn every_key_is_read() {
         connections: 9,
         status: 5,
         scrub: Scrub::Days(7),
+        syslog: Some(Server("10.0.0.9:514".parse().unwrap())),
+        ntp: ["10.0.0.1:123", "[fd00::1]:1123"].map(|server| Server(server.parse().unwrap())).to_vec(),
     };
     assert_eq!(settings, expected);
 }
@@ -69,6 +72,16 @@ fn what_is_wrong_is_named_with_its_file_and_line() {
             "granary.ini:8: cache=1k: expected at least 1m",
         ]
     );
+}
+
+#[test]
+fn keys_whose_values_differ_are_told() {
+    let changed = |before: &str, after: &str| -> Vec<&str> {
+        Settings::changed(before.as_bytes(), after.as_bytes()).iter().map(|key| key.name).collect()
+    };
+    assert_eq!(changed("log=info # now\nip=none", "ip = none\nlog=info\n"), [""; 0]);
+    assert_eq!(changed("log=info\nip=none", "log=warn\ncache=4m"), ["ip", "log", "cache"]);
+    assert!(key("log").unwrap().at_once && !key("cache").unwrap().at_once);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use alloc::string::String;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
 
 /// Why a text is not a value of its kind. The text says what would be one.
@@ -126,6 +126,25 @@ fn with_prefix(text: &str) -> Option<Network> {
     let network: Network = text.contains('/').then(|| text.parse().ok())??;
     let usable = !network.address.is_unspecified() && !network.address.is_multicast();
     usable.then_some(network)
+}
+
+/// A server: its address and port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server(pub SocketAddr);
+
+/// `ADDRESS`, `ADDRESS:PORT` or `[ADDRESS]:PORT`.
+pub(super) fn parse_server(text: &str, port: u16) -> Result<Server, Expected> {
+    const FORM: Expected = Expected("an address such as 192.168.1.5, 192.168.1.5:5140 or [fd00::5]:5140");
+    let address = text.parse().map(|address| SocketAddr::new(address, port));
+    let address = address.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| FORM)?;
+    let usable = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
+    if usable { Ok(Server(address)) } else { Err(FORM) }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// What follows a panic.
@@ -278,6 +297,21 @@ mod tests {
         }
         for bad in ["", "fd00::1", "::/0", "ff02::1/16", "10.0.2.15/24", "dhcp"] {
             assert!(bad.parse::<Ip6>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_an_address_and_its_kinds_port_unless_it_says_another() {
+        for (text, address) in [
+            ("192.168.1.5", "192.168.1.5:514"),
+            ("192.168.1.5:99", "192.168.1.5:99"),
+            ("fd00::5", "[fd00::5]:514"),
+            ("[fd00::5]:99", "[fd00::5]:99"),
+        ] {
+            assert_eq!(parse_server(text, 514), Ok(Server(address.parse().unwrap())), "{text}");
+        }
+        for bad in ["", "host", "0.0.0.0", "1.2.3.4:0", "224.0.0.1", "1.2.3.4:", "::"] {
+            assert!(parse_server(bad, 514).is_err(), "{bad}");
         }
     }
 

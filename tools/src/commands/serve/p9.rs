@@ -2,10 +2,10 @@
 
 use super::{HostPart, HostStore};
 use crate::host::clock::HostClock;
-use crate::host::stream;
+use crate::host::{journal, stream};
 use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, serve_connection};
-use net::tree::{NodeFiles, NodeTree, Rights};
+use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::{Connections, Ticket};
 use std::io;
 use std::rc::Rc;
@@ -31,7 +31,10 @@ pub(super) fn start(
     names: Rc<NameKeeper<HostPart, HostPart>>,
 ) -> io::Result<String> {
     let address = listener.local_addr()?;
-    let tree = Rc::new(NodeTree::new("granary".into(), store, nine_fat, names, HostClock, FILES_MAX));
+    // Settings are for a machine that starts from this disk; here the command line says everything.
+    let around = Surroundings { log: Box::new(journal::text), obey: None };
+    let tree = NodeTree::new("granary".into(), store, nine_fat, names, HostClock, FILES_MAX, around);
+    let tree = Rc::new(tree);
     spawn_local(accept(listener, tree));
     Ok(format!("tcp!{}!{}", address.ip(), address.port()))
 }

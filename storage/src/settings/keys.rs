@@ -1,0 +1,257 @@
+//! Every key of `granary.ini`: what a person must know of it, and what it does.
+//!
+//! Knows names and values. Must not know files.
+
+use super::Settings;
+use super::value::{self, Expected, Network, parse_size};
+use alloc::vec::Vec;
+use core::str::FromStr;
+
+/// Most connections that may be asked for.
+const CONNECTIONS_MAX: u32 = 4096;
+/// Least of a cache or a bound on memory that makes sense.
+const MEMORY_MIN: u64 = 1 << 20;
+
+/// One key: what a person must know of it, and what it does to the settings.
+pub struct Key {
+    /// Its name, in front of the `=`.
+    pub name: &'static str,
+    /// The values it takes.
+    pub values: &'static str,
+    /// What holds without it.
+    pub default: &'static str,
+    /// What it is for.
+    pub meaning: &'static str,
+    /// A change of it in the file takes effect at once; else at the next start.
+    pub at_once: bool,
+    set: fn(&mut Settings, &str) -> Result<(), Expected>,
+}
+
+impl Key {
+    /// Takes a value over.
+    pub(super) fn set(&self, settings: &mut Settings, text: &str) -> Result<(), Expected> {
+        (self.set)(settings, text)
+    }
+}
+
+/// Every key there is. This table is the reference: manuals and `--help` print it.
+pub const KEYS: [Key; 22] = [
+    Key {
+        name: "sysname",
+        values: "NAME",
+        default: "granary",
+        meaning: "what the node calls itself",
+        at_once: false,
+        set: |settings, text| put(&mut settings.sysname, value::parse_sysname(text)),
+    },
+    Key {
+        name: "ip",
+        values: "dhcp | none | ADDRESS/PREFIX",
+        default: "dhcp",
+        meaning: "its IPv4 address",
+        at_once: false,
+        set: |settings, text| put(&mut settings.ip, text.parse()),
+    },
+    Key {
+        name: "gateway",
+        values: "ADDRESS",
+        default: "what DHCP says",
+        meaning: "its IPv4 gateway",
+        at_once: false,
+        set: |settings, text| {
+            put(&mut settings.gateway, parse_or(text, "an IPv4 address such as 192.168.1.1").map(Some))
+        },
+    },
+    Key {
+        name: "ip6",
+        values: "auto | none | ADDRESS/PREFIX",
+        default: "auto",
+        meaning: "its IPv6 address; auto asks the routers",
+        at_once: false,
+        set: |settings, text| put(&mut settings.ip6, text.parse()),
+    },
+    Key {
+        name: "gateway6",
+        values: "ADDRESS",
+        default: "what the routers say",
+        meaning: "its IPv6 gateway",
+        at_once: false,
+        set: |settings, text| {
+            put(&mut settings.gateway6, parse_or(text, "an IPv6 address such as fe80::1").map(Some))
+        },
+    },
+    Key {
+        name: "venti",
+        values: "NETWORK,NETWORK,…",
+        default: "none: closed",
+        meaning: "the networks that may use venti in clear on port 17034, such as 192.168.1.0/24",
+        at_once: true,
+        set: |settings, text| put(&mut settings.venti, parse_networks(text)),
+    },
+    Key {
+        name: "http",
+        values: "NETWORK,NETWORK,…",
+        default: "none: closed",
+        meaning: "the networks that may look at the node by HTTP on port 8000, such as 192.168.1.0/24",
+        at_once: true,
+        set: |settings, text| put(&mut settings.http, parse_networks(text)),
+    },
+    Key {
+        name: "p9",
+        values: "NETWORK,NETWORK,…",
+        default: "none: closed",
+        meaning: "the networks that may look into the node by 9P in clear on port 564",
+        at_once: true,
+        set: |settings, text| put(&mut settings.p9, parse_networks(text)),
+    },
+    Key {
+        name: "names",
+        values: "NETWORK,NETWORK,…",
+        default: "none: nobody",
+        meaning: "the networks that may also give names by 9P in clear",
+        at_once: true,
+        set: |settings, text| put(&mut settings.names, parse_networks(text)),
+    },
+    Key {
+        name: "admin",
+        values: "NETWORK,NETWORK,…",
+        default: "none: nobody",
+        meaning: "the networks that may do everything by 9P in clear: write 9fat, remove names, give commands",
+        at_once: true,
+        set: |settings, text| put(&mut settings.admin, parse_networks(text)),
+    },
+    Key {
+        name: "panic",
+        values: "halt | reboot",
+        default: "reboot",
+        meaning: "what follows a panic",
+        at_once: true,
+        set: |settings, text| put(&mut settings.panic, text.parse()),
+    },
+    Key {
+        name: "log",
+        values: "error | warn | info | debug | trace",
+        default: "info",
+        meaning: "the least grave messages on the console",
+        at_once: true,
+        set: |settings, text| put(&mut settings.log, parse_or(text, "error, warn, info, debug or trace")),
+    },
+    Key {
+        name: "compress",
+        values: "yes | no",
+        default: "yes",
+        meaning: "store blocks compressed where that makes them smaller",
+        at_once: false,
+        set: |settings, text| put(&mut settings.compress, value::parse_yes_no(text)),
+    },
+    Key {
+        name: "grow",
+        values: "yes | no",
+        default: "no",
+        meaning: "at the start, add empty arenas that are on its disks and not in the index",
+        at_once: false,
+        set: |settings, text| put(&mut settings.grow, value::parse_yes_no(text)),
+    },
+    Key {
+        name: "cache",
+        values: "BYTES, with k, m or g",
+        default: "by the memory there is",
+        meaning: "memory for the cache of blocks",
+        at_once: false,
+        set: |settings, text| put(&mut settings.cache, parse_memory(text).map(Some)),
+    },
+    Key {
+        name: "index",
+        values: "BYTES, with k, m or g",
+        default: "by the memory there is",
+        meaning: "memory for finding blocks: ten bytes a block, or the index on disk is asked",
+        at_once: false,
+        set: |settings, text| put(&mut settings.index, parse_memory(text).map(Some)),
+    },
+    Key {
+        name: "dirty",
+        values: "BYTES, with k, m or g",
+        default: "by the memory there is",
+        meaning: "memory for blocks that wait to be written",
+        at_once: false,
+        set: |settings, text| put(&mut settings.dirty, parse_memory(text).map(Some)),
+    },
+    Key {
+        name: "connections",
+        values: "1 to 4096",
+        default: "256",
+        meaning: "connections served at once",
+        at_once: false,
+        set: |settings, text| put(&mut settings.connections, parse_connections(text)),
+    },
+    Key {
+        name: "status",
+        values: "1 to 86400",
+        default: "60",
+        meaning: "seconds between status lines on the console",
+        at_once: true,
+        set: |settings, text| put(&mut settings.status, parse_status(text)),
+    },
+    Key {
+        name: "scrub",
+        values: "off | DAYSd | BYTES/s, with k, m or g",
+        default: "30d",
+        meaning: "how often everything that is stored is verified, or how fast",
+        at_once: false,
+        set: |settings, text| put(&mut settings.scrub, text.parse()),
+    },
+    Key {
+        name: "syslog",
+        values: "ADDRESS or ADDRESS:PORT",
+        default: "none: nobody",
+        meaning: "the collector that is sent the log as datagrams of RFC 5424, on port 514",
+        at_once: true,
+        set: |settings, text| put(&mut settings.syslog, value::parse_server(text, 514).map(Some)),
+    },
+    Key {
+        name: "ntp",
+        values: "ADDRESS,ADDRESS:PORT,…",
+        default: "none: the machine's own clock",
+        meaning: "the time servers that are asked in turn, on port 123",
+        at_once: true,
+        set: |settings, text| {
+            let servers = text.split(',').map(|server| value::parse_server(server.trim(), 123));
+            put(&mut settings.ntp, servers.collect())
+        },
+    },
+];
+
+fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
+    *place = value?;
+    Ok(())
+}
+
+fn parse_or<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
+    text.parse().map_err(|_| Expected(expected))
+}
+
+fn parse_networks(text: &str) -> Result<Vec<Network>, Expected> {
+    text.split(',').map(str::trim).map(str::parse).collect()
+}
+
+fn parse_connections(text: &str) -> Result<u32, Expected> {
+    const FORM: Expected = Expected("a number from 1 to 4096");
+    let number = text.parse().map_err(|_| FORM)?;
+    if (1..=CONNECTIONS_MAX).contains(&number) { Ok(number) } else { Err(FORM) }
+}
+
+fn parse_status(text: &str) -> Result<u32, Expected> {
+    const FORM: Expected = Expected("a number of seconds from 1 to 86400");
+    let seconds = text.parse().map_err(|_| FORM)?;
+    if (1..=86_400).contains(&seconds) { Ok(seconds) } else { Err(FORM) }
+}
+
+fn parse_memory(text: &str) -> Result<u64, Expected> {
+    let bytes = parse_size(text)?;
+    if bytes < MEMORY_MIN { Err(Expected("at least 1m")) } else { Ok(bytes) }
+}
+
+/// The key of this name.
+pub fn key(name: &str) -> Option<&'static Key> {
+    const { &KEYS }.iter().find(|key| key.name == name)
+}
