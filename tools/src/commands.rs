@@ -8,6 +8,7 @@ pub mod ctl;
 pub mod disk;
 pub mod fat;
 pub mod image;
+pub mod log;
 pub mod names;
 pub mod ping;
 pub mod prove;
@@ -38,6 +39,8 @@ pub enum Command {
     Copy(copy::Args),
     /// Give a command to a node.
     Ctl(ctl::Args),
+    /// Show the last lines of a node's log.
+    Log(log::Args),
     /// Show a node's names, or add one.
     Names(names::Args),
     /// Have a node read and hash everything beneath a name.
@@ -81,6 +84,7 @@ impl Command {
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),
             Command::Ctl(args) => ctl::run(args),
+            Command::Log(args) => log::run(args),
             Command::Names(args) => names::run(args),
             Command::Prove(args) => prove::run(args),
             Command::Status(args) => status::run(args),

@@ -4,12 +4,15 @@ use crate::p9::Error;
 use alloc::string::String;
 use storage::names::Binding;
 use storage::score::Score;
+use storage::settings;
 
 /// What `ctl` says when it is read.
 pub(super) const HELP: &str = "\
 name NAME vac:SCORE [USER]   give an archive a name; it is shown once every block beneath it is here
 remove NAME vac:SCORE        take a name away, for good
 prove NAME                   read and hash everything beneath a name again; names/NAME tells the result
+set KEY=VALUE                change a line of granary.ini; obeyed at once, or status says that it waits
+unset KEY                    take a line of granary.ini away
 sync                         make everything durable
 ";
 
@@ -22,6 +25,8 @@ pub(super) enum Command {
     Name(Binding),
     Remove(String, Score),
     Prove(String),
+    /// A setting: its value, or `None` to take its line away.
+    Set(&'static str, Option<String>),
     Sync,
 }
 
@@ -44,6 +49,13 @@ impl Command {
             }
             "remove" => Command::Remove(word("the name")?.into(), score(word("the score")?)?),
             "prove" => Command::Prove(word("the name")?.into()),
+            "set" => {
+                let text = line.split_once("set").map_or("", |(_, text)| text).trim();
+                let (name, value) =
+                    text.split_once('=').ok_or(Error::new("set: the form is set KEY=VALUE"))?;
+                return Ok(Command::Set(setting(name.trim())?, Some(value.trim().into())));
+            }
+            "unset" => Command::Set(setting(word("the key")?)?, None),
             "sync" => Command::Sync,
             _ => return Err(Error::new("unknown command; read ctl for those there are")),
         };
@@ -59,9 +71,17 @@ impl Command {
             Command::Name(binding) => alloc::format!("name {} (user {:?})", binding.name, binding.user),
             Command::Remove(name, _) => alloc::format!("remove {name}"),
             Command::Prove(name) => alloc::format!("prove {name}"),
+            Command::Set(key, Some(_)) => alloc::format!("set {key}"),
+            Command::Set(key, None) => alloc::format!("unset {key}"),
             Command::Sync => String::from("sync"),
         }
     }
+}
+
+fn setting(name: &str) -> Result<&'static str, Error> {
+    settings::key(name)
+        .map(|key| key.name)
+        .ok_or_else(|| Error::new(alloc::format!("there is no setting {name:?}")))
 }
 
 fn score(text: &str) -> Result<Score, Error> {
@@ -85,10 +105,29 @@ mod tests {
         assert_eq!(parse(&alloc::format!("remove a.1 {SCORE}")), Ok(Command::Remove("a.1".into(), root)));
         assert_eq!(parse("prove a.1"), Ok(Command::Prove("a.1".into())));
         assert_eq!(parse("sync"), Ok(Command::Sync));
-        for bad in ["", "name", "name a.1", "name a.1 12", "name a/b vac:12", "prove", "sync now", "halt"] {
+        let set = |line| match parse(line) {
+            Ok(Command::Set(key, value)) => (key, value),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(set("set venti = 10.0.0.0/8, ::1\n"), ("venti", Some("10.0.0.0/8, ::1".into())));
+        assert_eq!(set("unset venti"), ("venti", None));
+        for bad in [
+            "",
+            "name",
+            "name a.1",
+            "name a.1 12",
+            "name a/b vac:12",
+            "prove",
+            "sync now",
+            "halt",
+            "set",
+            "set x=1",
+            "unset",
+            "set log",
+        ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
-        for word in ["name", "remove", "prove", "sync"] {
+        for word in ["name", "remove", "prove", "set", "unset", "sync"] {
             assert!(HELP.lines().any(|line| line.starts_with(word)));
         }
     }

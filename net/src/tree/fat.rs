@@ -40,6 +40,14 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         Ok(())
     }
 
+    /// Changes one line of the settings.
+    pub(super) async fn set(&self, key: &str, value: Option<&str>) -> Result<(), Error> {
+        let key = settings::key(key).ok_or(Error::NotFound)?;
+        let before = self.settings_if(true).await?.unwrap_or_default();
+        let before = core::str::from_utf8(&before).map_err(|_| Error::new("granary.ini is no text"))?;
+        self.keep(settings::FILE, settings::edit(before, key, value).as_bytes()).await
+    }
+
     /// The settings as they stand, if they are about to change.
     async fn settings_if(&self, change: bool) -> Result<Option<Vec<u8>>, Error> {
         if !change {

@@ -115,7 +115,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let command = Command::parse(line)?;
         let allowed = match &command {
             Command::Name(_) | Command::Prove(_) => self.rights.may_name(),
-            Command::Remove(..) | Command::Sync => self.rights.admin,
+            Command::Remove(..) | Command::Set(..) | Command::Sync => self.rights.admin,
         };
         if !allowed {
             return Err(Error::Permission);
@@ -126,6 +126,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             Command::Name(binding) => names.add(&binding, now).await.map(|_| ()).map_err(Error::new),
             Command::Remove(name, root) => names.remove(&name, root, now).await.map_err(Error::new),
             Command::Prove(name) => names.prove(&name).map_err(Error::new),
+            Command::Set(key, value) => self.set(key, value.as_deref()).await,
             Command::Sync => self.tree.store.sync().await.map_err(Error::new),
         }
     }

@@ -13,6 +13,7 @@ mod names;
 mod network;
 mod power_cuts;
 mod run_command;
+mod watched;
 
 use crate::accelerator::Accelerator;
 use crate::client::Client;
@@ -72,6 +73,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),
+    ("watched-and-steered-while-it-runs", watched::steered),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
     ("interrupt-ends-run-cleanly", run_command::interrupted),

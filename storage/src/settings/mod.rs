@@ -3,10 +3,12 @@
 //! Knows the syntax (that of plan9.ini: `key=value`, `#` comments), the keys, and what each may be ([`KEYS`]). Must not
 //! know where the text is kept, nor what obeys the settings.
 
+mod edit;
 mod keys;
 mod plan9;
 mod value;
 
+pub use edit::edit;
 pub use keys::{KEYS, Key, key};
 pub use plan9::Plan9Ini;
 pub use value::{Expected, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
