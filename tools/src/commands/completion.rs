@@ -9,9 +9,11 @@ use std::process::ExitCode;
 
 /// Arguments of `granary completion`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  granary completion bash > ~/.local/share/bash-completion/completions/granary\n  \
+#[command(
+    after_help = "Examples:\n  granary completion bash > ~/.local/share/bash-completion/completions/granary\n  \
     granary completion zsh > ~/.zfunc/_granary          (a folder of zsh's $fpath)\n  \
-    granary completion fish > ~/.config/fish/completions/granary.fish")]
+    granary completion fish > ~/.config/fish/completions/granary.fish"
+)]
 pub struct Args {
     /// The shell that is to understand the script.
     shell: Shell,
