@@ -147,10 +147,12 @@ fn unsaid(arg: &Arg, item: &Item) -> Option<String> {
     let in_head = marked(&item.head, "Ar");
     let values = value_names(arg).into_iter().find(|value| !in_head.contains(value.as_str()));
     let text = |word: &std::ffi::OsStr| word.to_str().unwrap().to_owned();
-    let defaults = arg.get_default_values().iter().map(|value| text(value));
-    let choices = arg.get_possible_values().into_iter().map(|value| value.get_name().to_owned());
-    let environment = arg.get_env().map(text);
-    values.or_else(|| defaults.chain(choices).chain(environment).find(|word| !item.says(word)))
+    let defaults = arg.get_default_values().iter().map(|value| ("Ql", text(value)));
+    let choices = arg.get_possible_values().into_iter().map(|value| ("Ql", value.get_name().to_owned()));
+    let environment = arg.get_env().map(|name| ("Ev", text(name)));
+    let mut words = defaults.chain(choices).chain(environment);
+    let mut unsaid = || words.find(|(mark, word)| !item.marks(mark, word));
+    values.or_else(|| unsaid().map(|(mark, word)| format!("`.{mark} {word}`")))
 }
 
 /// An option's names as `Fl` takes them.

@@ -113,9 +113,10 @@ pub fn items(lines: &[String]) -> Vec<Item> {
 }
 
 impl Item {
-    /// Whether the body has this word.
-    pub fn says(&self, word: &str) -> bool {
-        self.body.iter().any(|line| line.replace("\\&", "").split_whitespace().any(|other| other == word))
+    /// Whether the body has this word under this macro.
+    pub fn marks(&self, name: &str, word: &str) -> bool {
+        let is_it = |other: &str| other.replace("\\&", "") == word;
+        self.body.iter().any(|line| marked(line, name).into_iter().any(is_it))
     }
 }
 
