@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 pub mod bench;
+pub mod completion;
 pub mod copy;
 pub mod ctl;
 pub mod disk;
@@ -69,6 +70,8 @@ pub enum Command {
     Unvac(unvac::Args),
     /// Save a tree of files on a venti server.
     Vac(vac::Args),
+    /// Print a script that completes this command's words in a shell.
+    Completion(completion::Args),
 }
 
 impl Command {
@@ -99,6 +102,7 @@ impl Command {
             Command::Score(args) => score::run(args),
             Command::Unvac(args) => unvac::run(args),
             Command::Vac(args) => vac::run(args),
+            Command::Completion(args) => completion::run(&args),
         }
     }
 }

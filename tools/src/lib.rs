@@ -14,13 +14,13 @@
 //! | [`outcome`] | the exit codes, `--json` | why |
 //!
 //! To add a verb: a module in `commands/` with a clap `Args` struct and `pub fn run(args) -> anyhow::Result<ExitCode>`,
-//! and two lines in [`commands`] (the variant and its arm).
+//! two lines in [`commands`] (the variant and its arm), and a page in `man/`.
 //!
 //! Standard output is for results, standard error for progress, notes and errors.
 
 #![forbid(unsafe_code)]
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 use std::process::ExitCode;
 
 pub mod archive;
@@ -52,6 +52,11 @@ struct CommandLine {
     command: commands::Command,
 }
 
+/// The whole command line as it is defined: for completion, and for whoever compares it with the manual.
+pub fn command_line() -> clap::Command {
+    CommandLine::command()
+}
+
 /// Reads the command line, does what it says, and returns the exit code (see [`outcome`]).
 pub fn main() -> ExitCode {
     let line = CommandLine::parse();
@@ -68,10 +73,9 @@ pub fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
-        CommandLine::command().debug_assert();
+        command_line().debug_assert();
     }
 }

@@ -55,8 +55,8 @@ pub const KEYS: [Key; 22] = [
     Key {
         name: "gateway",
         values: "ADDRESS",
-        default: "what DHCP says",
-        meaning: "its IPv4 gateway",
+        default: "none: with ip=dhcp the server says it",
+        meaning: "its IPv4 gateway, beside an address that is given",
         at_once: false,
         set: |settings, text| {
             put(&mut settings.gateway, parse_or(text, "an IPv4 address such as 192.168.1.1").map(Some))
@@ -73,8 +73,8 @@ pub const KEYS: [Key; 22] = [
     Key {
         name: "gateway6",
         values: "ADDRESS",
-        default: "what the routers say",
-        meaning: "its IPv6 gateway",
+        default: "none: with ip6=auto the routers say it",
+        meaning: "its IPv6 gateway, beside an address that is given",
         at_once: false,
         set: |settings, text| {
             put(&mut settings.gateway6, parse_or(text, "an IPv6 address such as fe80::1").map(Some))

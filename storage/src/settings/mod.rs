@@ -34,11 +34,11 @@ pub struct Settings {
     pub sysname: String,
     /// Its IPv4 address.
     pub ip: Ip4,
-    /// Its IPv4 gateway; with DHCP the server's answer is used where this is not given.
+    /// Its IPv4 gateway, beside an address that is given; with DHCP the server's answer counts.
     pub gateway: Option<Ipv4Addr>,
     /// Its IPv6 address.
     pub ip6: Ip6,
-    /// Its IPv6 gateway; with SLAAC the router's advertisement is used where this is not given.
+    /// Its IPv6 gateway, beside an address that is given; with SLAAC the routers' word counts.
     pub gateway6: Option<Ipv6Addr>,
     /// Who may speak venti in clear. Nobody, where it is empty.
     pub venti: Vec<Network>,
