@@ -93,6 +93,9 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
         spawn(walk(names.clone()));
+        if let Some(site) = &site {
+            site.show_names(names.clone());
+        }
         if let Some(stack) = &stack {
             p9::start(stack, &live, store, nine_fat, names);
         }

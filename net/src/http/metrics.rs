@@ -1,7 +1,7 @@
 //! `/metrics`: the node in Prometheus' text format, version 0.0.4. Names begin with `granary_`; labels have few values.
 
 use super::response::Status;
-use super::view::{HttpView, MachineStatus, Stage, StoreView, VentiView, View, occupied};
+use super::view::{HttpView, MachineStatus, NamesView, Stage, StoreView, VentiView, View, occupied};
 use crate::venti::connections::{Counters, Operation};
 use crate::venti::latency::{BOUNDS_MICROS, Latencies};
 use alloc::format;
@@ -18,6 +18,9 @@ pub(super) fn page(view: &View) -> String {
     }
     if let Some(venti) = &view.venti {
         let _ = page.venti(venti);
+    }
+    if let Some(names) = &view.names {
+        let _ = page.names(names);
     }
     let _ = page.http(&view.http);
     let _ = page.machine(&view.machine);
@@ -129,6 +132,16 @@ impl Page {
         writeln!(self.0, "granary_{name}_bucket{{op=\"{operation}\",le=\"+Inf\"}} {count}")?;
         writeln!(self.0, "granary_{name}_sum{{op=\"{operation}\"}} {sum}")?;
         writeln!(self.0, "granary_{name}_count{{op=\"{operation}\"}} {count}")
+    }
+
+    fn names(&mut self, names: &NamesView) -> fmt::Result {
+        self.family("names", "gauge", "Names by stage; those in conflict are published, too.")?;
+        let NamesView { published, waiting, removed, conflicts, .. } = *names;
+        let stages =
+            [("published", published), ("waiting", waiting), ("removed", removed), ("conflict", conflicts)];
+        self.labelled("names", "stage", &stages)?;
+        let walked = names.walk.as_ref().map_or(0, |walk| walk.blocks);
+        self.gauge("names_walk_blocks", "Blocks that the walk under way has read.", walked)
     }
 
     fn http(&mut self, http: &HttpView) -> fmt::Result {

@@ -8,7 +8,7 @@ use super::metrics;
 use super::page;
 use super::response::{Body, ContentType, Response, Status};
 use super::serve::Pages;
-use super::view::{HttpView, MachineStatus, Stage, StoreView, VentiView, View, occupied};
+use super::view::{HttpView, MachineStatus, NamesView, Stage, StoreView, VentiView, View, occupied};
 use crate::clock::Clock;
 use crate::venti::connections::{Connections, Operation};
 use alloc::boxed::Box;
@@ -17,6 +17,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use core::cell::{Cell, OnceCell, RefCell};
 use storage::device::BlockDevice;
+use storage::names::NameKeeper;
 use storage::store::Store;
 
 /// The version that pages name: all crates have the same.
@@ -51,6 +52,9 @@ const RESOURCES: [Resource; 7] = [
     Resource { path: "/storage", what: "sums over all arenas, as venti shows them", asks: Asks::Storage },
 ];
 
+/// Looks at the names as they are.
+type LookAtNames = Box<dyn Fn() -> NamesView>;
+
 /// A node, as it is shown.
 pub struct Site<D: BlockDevice + 'static, C> {
     name: String,
@@ -58,6 +62,7 @@ pub struct Site<D: BlockDevice + 'static, C> {
     stage: Cell<Stage>,
     store: OnceCell<Rc<Store<D>>>,
     venti: OnceCell<Rc<Connections>>,
+    names: OnceCell<LookAtNames>,
     http: Rc<Connections>,
     answers: [Cell<u64>; Status::ALL.len()],
     machine: Box<dyn Fn() -> MachineStatus>,
@@ -79,6 +84,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             stage: Cell::new(Stage::Starting),
             store: OnceCell::new(),
             venti: OnceCell::new(),
+            names: OnceCell::new(),
             http,
             answers: Default::default(),
             machine: Box::new(machine),
@@ -100,6 +106,11 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
     /// Venti's port is open. Only the first one counts.
     pub fn show_venti(&self, connections: Rc<Connections>) {
         self.venti.get_or_init(|| connections);
+    }
+
+    /// Names are kept. Only the first keeper counts.
+    pub fn show_names<F: BlockDevice + 'static>(&self, keeper: Rc<NameKeeper<D, F>>) {
+        self.names.get_or_init(|| Box::new(move || NamesView::of(&keeper)));
     }
 
     /// This service's connections.
@@ -163,6 +174,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             now: self.clock.wall(),
             store,
             venti,
+            names: self.names.get().map(|look| look()),
             http,
             machine: (self.machine)(),
             history: &history,

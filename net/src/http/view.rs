@@ -9,7 +9,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use storage::Timestamp;
+use storage::device::BlockDevice;
 use storage::format::directory::RECORD_LEN;
+use storage::names::{Binding, NameKeeper, Proof};
 use storage::store::{IndexStatus, StoreStatus, StoreTotals};
 
 /// How far the node is.
@@ -66,6 +68,7 @@ pub(super) struct View<'a> {
     pub(super) now: Timestamp,
     pub(super) store: Option<StoreView>,
     pub(super) venti: Option<VentiView>,
+    pub(super) names: Option<NamesView>,
     pub(super) http: HttpView,
     pub(super) machine: MachineStatus,
     pub(super) history: &'a History,
@@ -84,6 +87,65 @@ pub(super) struct VentiView {
     pub(super) counters: Counters,
     /// By [`crate::venti::connections::Operation`].
     pub(super) latencies: [Latencies; 3],
+}
+
+/// Names: how many there are at each stage, and the first of them.
+#[derive(Default)]
+pub(super) struct NamesView {
+    pub(super) published: usize,
+    pub(super) waiting: usize,
+    pub(super) removed: usize,
+    pub(super) conflicts: usize,
+    /// What is being walked.
+    pub(super) walk: Option<WalkView>,
+    pub(super) rows: Vec<NameRow>,
+}
+
+/// A walk under way.
+pub(super) struct WalkView {
+    pub(super) name: String,
+    pub(super) is_full: bool,
+    pub(super) blocks: u64,
+    pub(super) bytes: u64,
+}
+
+/// A name.
+pub(super) struct NameRow {
+    pub(super) name: String,
+    pub(super) user: String,
+    pub(super) is_published: bool,
+    pub(super) proof: Option<Proof>,
+}
+
+impl NamesView {
+    /// At most so many names are listed: those that wait first.
+    pub(super) const ROWS_MAX: usize = 500;
+
+    pub(super) fn of<D: BlockDevice + 'static, F: BlockDevice>(keeper: &NameKeeper<D, F>) -> NamesView {
+        let registry = keeper.registry();
+        let row = |binding: &Binding, is_published| NameRow {
+            name: binding.name.clone(),
+            user: binding.user.clone(),
+            is_published,
+            proof: registry.proof(&binding.name, binding.root).cloned(),
+        };
+        let waiting = registry.waiting().iter().map(|binding| row(binding, false));
+        let published = registry.published().iter().map(|binding| row(binding, true));
+        let walk = keeper.progress().map(|walk| WalkView {
+            name: walk.name,
+            is_full: walk.is_full,
+            blocks: walk.blocks,
+            bytes: walk.bytes,
+        });
+        NamesView {
+            published: registry.published().len(),
+            waiting: registry.waiting().len(),
+            removed: registry.removed().len(),
+            conflicts: registry.published().conflicts().count(),
+            walk,
+            rows: waiting.chain(published).take(Self::ROWS_MAX).collect(),
+        }
+    }
 }
 
 /// This service.

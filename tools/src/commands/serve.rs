@@ -98,6 +98,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 type HostPart = Partition<FileDevice>;
 type HostStore = Store<HostPart>;
+type HostNames = NameKeeper<HostPart, HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
@@ -120,10 +121,11 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     announce(&args, &store, &listener, http.as_ref(), p9.as_deref())?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
-    tokio::task::spawn_local(async move { names.run(|| HostClock.wall(), tokio::time::sleep).await });
+    let walked = Rc::clone(&names);
+    tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
     let connections = Connections::new(args.connections);
     if let Some(http) = &http {
-        http.serving(&store, &connections);
+        http.serving(&store, &connections, names);
     }
     let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), connections));
     tokio::select! {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `traffic` | plots of the past hour, and how long requests took |
 //! | `arenas` | the arenas, drawn and as a table |
+//! | `names` | names, and what was found beneath them |
 //! | `machine` | connections, memory, network |
 //! | `plot` | lines as SVG |
 //! | `style` | how it looks |
@@ -12,6 +13,7 @@
 
 mod arenas;
 mod machine;
+mod names;
 mod plot;
 mod style;
 #[cfg(test)]
@@ -72,6 +74,9 @@ fn write_page(page: &mut String, view: &View) -> fmt::Result {
     }
     if let Some(store) = &view.store {
         arenas::section(page, store)?;
+    }
+    if let Some(names) = &view.names {
+        names::section(page, names)?;
     }
     machine::section(page, view)?;
     writeln!(

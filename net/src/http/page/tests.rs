@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::Instant;
 use crate::http::history::{History, Sample};
 use crate::http::metrics;
-use crate::http::view::{HttpView, MachineStatus, MemoryStatus, VentiView};
+use crate::http::view::{HttpView, MachineStatus, MemoryStatus, NameRow, NamesView, VentiView};
 use crate::venti::connections::Counters as Served;
 use crate::venti::latency::Histogram;
 use alloc::vec::Vec;
@@ -12,6 +12,7 @@ use core::time::Duration;
 use flate2::read::GzDecoder;
 use std::io::Read;
 use storage::device::ram::RamDisk;
+use storage::names::Proof;
 use storage::score::Score;
 use storage::simulation::block_on;
 use storage::store::{
@@ -43,6 +44,28 @@ fn store(damage: &[Damage]) -> StoreView {
     StoreView { status, totals, index: None }
 }
 
+fn names() -> NamesView {
+    let proof = |faults, first: Option<&str>| Proof {
+        at: Timestamp(1_795_380_824),
+        is_full: faults == 0,
+        count: 1,
+        blocks: 1234,
+        bytes: 9 << 20,
+        faults,
+        first_fault: first.map(Into::into),
+    };
+    let row = |name: &str, is_published, proof| NameRow {
+        name: name.into(),
+        user: "iris <i>".into(),
+        is_published,
+        proof: Some(proof),
+    };
+    let lost =
+        proof(2, Some("/grain/wheat: block bd99126ad6d3f1be5754bde2b2932d4d819183cc/0: it is missing"));
+    let rows = [row("lost.1", false, lost), row("barn.1009", true, proof(0, None))];
+    NamesView { published: 7, waiting: 1, rows: rows.into(), ..NamesView::default() }
+}
+
 fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> String) -> String {
     let mut history = History::default();
     for number in 0..400 {
@@ -69,6 +92,7 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
         now: Timestamp(1_795_380_824),
         venti: store.is_some().then_some(venti),
         store,
+        names: Some(names()),
         http: HttpView {
             open: 1,
             counters: Served::default(),
@@ -108,6 +132,10 @@ fn everything_that_matters_is_said_in_words() {
         "16 arenas: 3 in use, 2 of them sealed, 1 of these summed",
         "more than 10 s",
         "2026-11-22 20:53 UTC",
+        "7 published, 1 waiting for blocks",
+        "lost.1iris &lt;i&gt;waiting1,2349.0 MiBwalked 2026-11-22 20:532 faults, the first: /grain/wheat: block …/0",
+        "barn.1009iris &lt;i&gt;published1,2349.0 MiBproved",
+        "and 6 more",
     ] {
         assert!(words.contains(text), "{text} is not in:\n{words}");
     }

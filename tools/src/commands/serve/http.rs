@@ -1,6 +1,6 @@
 //! The hosted node over HTTP.
 
-use super::HostStore;
+use super::{HostNames, HostStore};
 use crate::host::clock::HostClock;
 use crate::host::device::FileDevice;
 use crate::host::stream;
@@ -43,7 +43,8 @@ impl Http {
     }
 
     /// The store is open, and clients are served.
-    pub(super) fn serving(&self, store: &Rc<HostStore>, venti: &Rc<Connections>) {
+    pub(super) fn serving(&self, store: &Rc<HostStore>, venti: &Rc<Connections>, names: Rc<HostNames>) {
+        self.site.show_names(names);
         self.site.show_store(Rc::clone(store));
         self.site.show_venti(Rc::clone(venti));
         self.site.set_stage(Stage::Serving);
