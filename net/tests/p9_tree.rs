@@ -117,10 +117,17 @@ fn directories_of_9fat_are_made_and_renamed_and_the_nodes_own_files_are_not() {
             Request::Wstat { fid, change }
         };
         client.ask(&walk(12, "9fat/old keys/barn")).await.unwrap();
+        // So does every other fid of the connection.
+        client.ask(&walk(14, "9fat/old keys/barn")).await.unwrap();
+        client.ask(&walk(15, "9fat/old keys")).await.unwrap();
         assert_eq!(client.ask(&rename(12, "spring barn")).await, Ok(Reply::Wstat));
         let Reply::Stat(stat) = client.ask(&Request::Stat { fid: 12 }).await.unwrap() else { panic!() };
         assert_eq!(stat.name, "spring barn");
         assert_eq!(client.read("9fat/old keys/spring barn", 9).await.unwrap(), b"1");
+        assert_eq!(client.ask(&rename(15, "keys")).await, Ok(Reply::Wstat));
+        let Reply::Stat(stat) = client.ask(&Request::Stat { fid: 14 }).await.unwrap() else { panic!() };
+        assert_eq!(stat.name, "spring barn");
+        assert_eq!(client.ask(&rename(15, "old keys")).await, Ok(Reply::Wstat));
         assert_eq!(client.remove("9fat/old keys").await, Err(refused("the directory old keys is not empty")));
         client.create("9fat", "scorenames", b"").await.unwrap();
         for (path, name) in [("9fat/scorenames", "other"), ("9fat/old keys", "names.ok"), ("9fat", "x")] {

@@ -111,7 +111,14 @@ impl<'a, F: Files> Session<'a, F> {
                     Some(open) if change.is_sync() => files.sync(&fid.node, &mut open.state).await?,
                     None if change.is_sync() => {}
                     open => {
-                        files.wstat(&mut fid.node, open.as_mut().map(|open| &mut open.state), &change).await?
+                        let from = fid.node.clone();
+                        files
+                            .wstat(&mut fid.node, open.as_mut().map(|open| &mut open.state), &change)
+                            .await?;
+                        if change.name.is_some() {
+                            let to = fid.node.clone();
+                            self.fids.values_mut().for_each(|fid| files.follow(&mut fid.node, &from, &to));
+                        }
                     }
                 }
                 Ok(Reply::Wstat)

@@ -163,6 +163,9 @@ pub trait Files {
     /// Takes a file away.
     async fn remove(&self, node: &Self::Node) -> Result<(), Error>;
 
+    /// A place got another name: `from` is `to` now. Moves `node`, another fid's place, along if it was there or below.
+    fn follow(&self, node: &mut Self::Node, from: &Self::Node, to: &Self::Node);
+
     /// Changes what is said of it. A new name makes `node` another one.
     async fn wstat(
         &self,

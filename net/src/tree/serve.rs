@@ -360,6 +360,21 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         }
     }
 
+    fn follow(
+        &self,
+        NodePlace(place): &mut NodePlace,
+        NodePlace(from): &NodePlace,
+        NodePlace(to): &NodePlace,
+    ) {
+        if let (Place::Fat { path, .. }, Place::Fat { path: from, .. }, Place::Fat { path: to, .. }) =
+            (place, from, to)
+            && let Some(below) = path.strip_prefix(from.as_str())
+            && (below.is_empty() || below.starts_with('/'))
+        {
+            *path = [to, below].concat();
+        }
+    }
+
     async fn wstat(
         &self,
         NodePlace(place): &mut NodePlace,

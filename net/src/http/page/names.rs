@@ -30,8 +30,8 @@ pub(super) fn section(page: &mut String, names: &NamesView) -> fmt::Result {
     if !names.rows.is_empty() {
         writeln!(
             page,
-            "<div class=\"scroll\"><table><tr><th>Name</th><th>User</th><th>State</th><th class=\"n\">Blocks</th>\
-             <th class=\"n\">Size</th><th>Read through</th><th>Found</th></tr>"
+            "<div class=\"scroll\"><table><tr><th>name</th><th>user</th><th>state</th><th class=\"n\">blocks</th>\
+             <th class=\"n\">size</th><th>read through (UTC)</th><th>found</th></tr>"
         )?;
         names.rows.iter().try_for_each(|one| row(page, one))?;
         writeln!(page, "</table></div>")?;
@@ -52,6 +52,7 @@ fn row(page: &mut String, one: &NameRow) -> fmt::Result {
     let how = if proof.is_full { "proved" } else { "walked" };
     let found = match (&proof.first_fault, proof.faults) {
         (_, 0) => String::from("complete"),
+        (Some(first), 1) => format!("1 fault: {}", without_scores(first)),
         (Some(first), faults) => format!("{faults} faults, the first: {}", without_scores(first)),
         (None, faults) => format!("{faults} faults"),
     };
