@@ -156,6 +156,8 @@ fn settings_are_obeyed_at_once_where_that_can_be_and_else_it_is_said_that_they_w
         let refused =
             client.write("9fat/granary.ini", b"log=loud\ncache=4m\n").await.unwrap_err().to_string();
         assert!(refused.contains("granary.ini:1: log=loud"), "{refused}");
+        let refused = client.write("9fat/granary.ini", b"log=lo\0d\n").await.unwrap_err().to_string();
+        assert!(refused.contains("log=lo?d"), "{refused}");
         client.write("9fat/granary.ini", b"log=debug\ncache=4m\nip=none\n").await.unwrap();
         let status = String::from_utf8(client.read("status", 9999).await.unwrap()).unwrap();
         assert!(status.contains("\nsettings-waiting cache,ip\n"), "{status}");

@@ -41,7 +41,9 @@ struct DirectoryPlace {
 /// An error that fits into the smallest message.
 pub(super) fn refusal(error: &Error) -> Reply {
     const TEXT_MAX: usize = 300;
-    let mut text = error.to_string();
+    // What a client sent may be quoted in it, and a text of 9P has no zeros.
+    let mut text: String =
+        error.to_string().chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
     let mut len = text.len().min(TEXT_MAX);
     while !text.is_char_boundary(len) {
         len -= 1;

@@ -11,6 +11,7 @@
 //! | [`repair`] | a store with damage at rest: checked, and brought back |
 //! | [`store`] | a small store with damage: opened, read, written, synced, opened again |
 //! | [`wire`] | venti's protocol, server's end and client's; HTTP requests |
+//! | [`node`] | a node's tree by 9P, whatever its client sends |
 //! | [`machine`] | firmware's tables, and the kernel as a loader sees it |
 //!
 //! Each target is a program of `fuzz_targets` too, for libFuzzer; `run` beside this folder builds and runs them without
@@ -29,6 +30,7 @@ pub mod fat;
 pub mod formats;
 mod input;
 pub mod machine;
+pub mod node;
 pub mod repair;
 pub mod store;
 pub mod tables;
@@ -39,7 +41,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 37] = [
+pub const TARGETS: [(&str, fn(&[u8])); 38] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -75,6 +77,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 37] = [
     ("client", wire::client),
     ("http_request", wire::http_request),
     ("p9_message", wire::p9_message),
+    ("p9_session", node::p9_session),
     ("acpi", machine::acpi),
     ("kernel_file", machine::kernel_file),
 ];

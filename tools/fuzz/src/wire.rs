@@ -3,7 +3,8 @@
 mod blocks;
 
 use crate::Input;
-use blocks::{Chunks, MemoryBlocks, StoppedClock, Written};
+use blocks::MemoryBlocks;
+pub use blocks::{Chunks, StoppedClock, Written};
 use bytes::Bytes;
 use net::http::{HEAD_MAX, Request};
 use net::p9;

@@ -47,6 +47,7 @@ pub fn add(seeds: &mut Seeds) {
     seeds.add("p9_message", "wstat", &[&wstat[4..]]);
     let walk = net::p9::Request::Walk { fid: 0, newfid: 1, names: vec!["a".into(), "..".into()] }.to_bytes(1);
     seeds.add("p9_message", "walk", &[&walk[4..]]);
+    p9_session(seeds);
     for (what, line, headers) in [
         ("page", "GET / HTTP/1.1", "Host: a\r\n"),
         ("curl", "GET /index HTTP/1.1", "Host: a:8000\r\nUser-Agent: curl/8\r\nAccept: */*\r\n"),
@@ -54,6 +55,51 @@ pub fn add(seeds: &mut Seeds) {
         ("head", "HEAD http://a/healthz HTTP/1.1", "Host: a\r\nConnection: close\r\nContent-Length: 0\r\n"),
     ] {
         seeds.add("http_request", what, &[line.as_bytes(), b"\r\n", headers.as_bytes(), b"\r\n"]);
+    }
+}
+
+/// Conversations of a client of the node's tree: each request without size and tag.
+fn p9_session(seeds: &mut Seeds) {
+    use net::p9::{Request, StatChange};
+    let walk = |newfid, path: &str| Request::Walk {
+        fid: 0,
+        newfid,
+        names: path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+    };
+    let open = |mode| Request::Open { fid: 1, mode };
+    let read = |offset| Request::Read { fid: 1, offset, count: 8000 };
+    let write = |text: &str| Request::Write { fid: 1, offset: 0, data: text.to_owned().into() };
+    let clunk = Request::Clunk { fid: 1 };
+    let wstat = |change| Request::Wstat { fid: 1, change };
+    let renamed = StatChange { name: Some("two, longer".into()), ..StatChange::default() };
+    let make = |name: &str, perm| Request::Create { fid: 1, name: name.into(), perm, mode: 1 };
+    let score = "vac:bd99126ad6d3f1be5754bde2b2932d4d819183cc";
+    for (what, requests) in [
+        ("lists", vec![walk(1, ""), open(0), read(0), read(400), clunk.clone()]),
+        (
+            "reads",
+            vec![walk(1, "9fat/granary.ini"), open(0), read(0), Request::Stat { fid: 1 }, clunk.clone()],
+        ),
+        ("writes", vec![walk(1, "9fat/granary.ini"), open(0x11), write("log=warn\n"), clunk.clone()]),
+        ("makes", vec![walk(1, "9fat/keys"), make("a new file", 0o644), write("text"), clunk.clone()]),
+        ("makes a directory", vec![walk(1, "9fat"), make("d", 0x8000_01ed), clunk.clone()]),
+        ("renames", vec![walk(1, "9fat/keys/one"), wstat(renamed), Request::Stat { fid: 1 }, clunk.clone()]),
+        ("removes", vec![walk(1, "9fat/keys/one"), Request::Remove { fid: 1 }]),
+        ("names", vec![walk(1, "ctl"), open(1), write(&format!("name b.2 {score} iris")), clunk.clone()]),
+        ("sets", vec![walk(1, "ctl"), open(1), write("set log=warn\nunset sysname\nsync"), clunk.clone()]),
+        (
+            "merges",
+            vec![walk(1, "9fat/scorenames"), open(0x11), write("scorename=c rootscore=x\n"), clunk.clone()],
+        ),
+        ("looks", vec![walk(1, "names/a.1"), open(0), read(0), clunk.clone(), walk(1, "roots/a.1"), clunk]),
+    ] {
+        let mut bytes = vec![3];
+        for request in requests {
+            let frame = request.to_bytes(1);
+            bytes.extend_from_slice(&[frame[4], (frame.len() - 7) as u8]);
+            bytes.extend_from_slice(&frame[7..]);
+        }
+        seeds.add("p9_session", what, &[&bytes]);
     }
 }
 
