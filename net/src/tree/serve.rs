@@ -42,7 +42,8 @@ pub type Obey = Box<dyn Fn(&[u8])>;
 pub struct Surroundings {
     /// The last lines of the log.
     pub log: Box<dyn Fn() -> Vec<u8>>,
-    /// Obeys new settings, the text of `granary.ini`, as far as [`storage::settings::Key::at_once`] promises. `None` where nothing does.
+    /// Obeys new settings, the text of `granary.ini`, as far as [`storage::settings::Key::at_once`] promises. `None` where
+    /// nothing does.
     pub obey: Option<Obey>,
 }
 
