@@ -6,6 +6,7 @@
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
 //! | `memory` | who may use how much of it |
+//! | `grow` | what is added to the store by itself |
 //! | `network` | the card, its addresses, and saying what they are |
 //! | `clock` | the time, from a time server |
 //! | `syslog` | the log, sent to a collector |
@@ -17,6 +18,7 @@
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
 mod clock;
+mod grow;
 mod http;
 mod live;
 mod memory;
@@ -52,12 +54,12 @@ use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use port::Port;
 use serve::Service;
-use storage::disk::survey::{NamedDisk, Survey, survey};
+use storage::disk::survey::{FindingKind, NamedDisk, Survey, survey};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use storage::partition::Partition;
 use storage::scrub::Keeper;
-use storage::settings::{OnPanic, Scrub, Settings};
+use storage::settings::{Grow, OnPanic, Scrub, Settings};
 use storage::store::{Store, StoreParts, StoreSettings};
 
 /// A disk, as the store sees it: a partition of one that others share.
@@ -86,7 +88,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         spawn(syslog::run(stack.clone(), live.clone()));
     }
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
-    let store = open_store(survey.parts, shares.store, settings.grow).await;
+    let blank = blank(named(&disks), &survey);
+    let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
     if let Some(store) = &store {
@@ -132,6 +135,14 @@ fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {
     disks.iter().enumerate().map(name).collect()
 }
 
+/// The disks on which nothing was found.
+fn blank<D>(disks: Vec<NamedDisk<Rc<Disk>>>, survey: &Survey<D>) -> Vec<NamedDisk<Rc<Disk>>> {
+    let is_blank = |disk: &NamedDisk<Rc<Disk>>| {
+        survey.findings.iter().any(|finding| finding.disk == disk.name && finding.what == FindingKind::Blank)
+    };
+    disks.into_iter().filter(is_blank).collect()
+}
+
 fn tell_findings<D>(disks: &[Rc<Disk>], survey: &Survey<D>) {
     if disks.is_empty() {
         log::error!("no disk found: give the machine a virtio disk");
@@ -150,7 +161,8 @@ fn obey(settings: &Settings) {
 async fn open_store(
     parts: StoreParts<Part>,
     settings: StoreSettings,
-    grows: bool,
+    grows: Grow,
+    blank: &[NamedDisk<Rc<Disk>>],
 ) -> Option<Rc<Store<Part>>> {
     if parts.arenas.is_empty() {
         log::error!(
@@ -170,9 +182,7 @@ async fn open_store(
             for line in report.lines() {
                 log::warn!("store: {line}");
             }
-            if grows {
-                grow(&store).await;
-            }
+            grow::grow(&store, grows, blank).await;
             let store = Rc::new(store);
             spawn(background(store.clone()));
             Some(store)
@@ -203,15 +213,6 @@ async fn open_fat(part: Option<Part>) -> Option<Rc<NineFat<Part>>> {
 /// Walks the trees of names that wait, and of those that are to be proved.
 async fn walk(names: Rc<NameKeeper<Part, Part>>) {
     names.run(time::wall, async |pause| sleep_until(time::now().plus(pause)).await).await;
-}
-
-/// Adds what is on the disks, empty, and not in the index: the settings say that it is the store's.
-async fn grow(store: &Store<Part>) {
-    match store.adopt_unmapped().await {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => log::info!("store: {} arenas added to the index", names.len()),
-        Err(error) => log::error!("store: arenas cannot be added: {error}"),
-    }
 }
 
 async fn background(store: Rc<Store<Part>>) {

@@ -71,6 +71,29 @@ pub fn unknown_partition(bench: &Bench) -> Result<()> {
     node.stop(machine)
 }
 
+/// A blank disk becomes arenas of the store once the settings say so, and is part of it from then on.
+pub fn blank_disk_is_added(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &["grow=disks"])?;
+    let blank = bench.path("blank");
+    std::fs::File::create(&blank)?.set_len(300 << 20)?;
+    let mut node = bench.node(&disk)?;
+    let mut machine = node.boot()?;
+    let score = node.client()?.write(b"before there was more room")?;
+    machine.press_power_button(crate::run::STOP_LIMIT)?;
+    node.spec.disks.push(blank);
+    let mut machine = node.boot()?;
+    machine.wait_for_console("disk1: it was blank; 5 arenas on it belong to the store now", LIMIT)?;
+    node.client()?.sync()?;
+    machine.cut_power()?;
+    let mut machine = node.boot()?;
+    ensure!(node.client()?.read(&score)? == b"before there was more room", "the block came back otherwise");
+    ensure!(!machine.console().contains("it was blank"), "the disk was added twice");
+    machine.press_power_button(crate::run::STOP_LIMIT)?;
+    let disks: Vec<&str> = node.spec.disks.iter().filter_map(|disk| disk.to_str()).collect();
+    let checked = [&["disk", "check"], &disks[..]].concat();
+    bench.programs.granary(&checked, bench.folder.path()).map(|_| ())
+}
+
 /// A disk that lost its second half since it was formatted.
 pub fn shrunk_disk(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;

@@ -90,6 +90,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-disk-is-said", bad_input::no_disk),
     ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
     ("unknown-partition-is-said", bad_input::unknown_partition),
+    ("blank-disk-is-added-when-settings-say-so", bad_input::blank_disk_is_added),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),

@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `arenas` | an arena partition |
+//! | `more` | arenas for a store that has some |
 //! | `index` | index sections, and the index that joins them with the arenas |
 //! | [`bloom_filter`] | a bloom filter |
 //!
@@ -11,14 +12,15 @@
 
 mod arenas;
 mod index;
+mod more;
 
 pub use arenas::{ArenaOptions, arenas};
 pub use index::{Section, index, section};
+pub use more::MoreArenas;
 
 use crate::device::{BlockDevice, DeviceError, read_bytes, size_bytes, write_bytes};
 use crate::format::bloom::BloomHeader;
 use crate::format::index_config::TextTooLong;
-use crate::format::prelude::{HEADER_LEN, PRELUDE_LEN};
 use crate::format::range_map::RangeMapError;
 use crate::format::{FormatError, NameError};
 use alloc::vec;
@@ -60,15 +62,16 @@ pub enum MakeError {
     Text(#[from] TextTooLong),
 }
 
-/// Whether nothing stands on `device` where partitions of any kind have their beginning: its first sectors and the
-/// place of venti's header are zero.
+/// Whether nothing stands on `device` where tables, file systems and volumes of any kind have their beginning or a copy of
+/// it: the first MiB and the last one are zero.
 ///
 /// # Errors
 /// Those of the device.
 pub async fn is_blank<D: BlockDevice>(device: &D) -> Result<bool, DeviceError> {
+    const LOOKED_AT: u64 = 1 << 20;
     let size = size_bytes(device);
-    for (offset, len) in [(0, 8192), (PRELUDE_LEN, HEADER_LEN as usize)] {
-        let len = len.min(usize::try_from(size.saturating_sub(offset)).unwrap_or(len));
+    let len = LOOKED_AT.min(size) as usize;
+    for offset in [0, size - len as u64] {
         if read_bytes(device, offset, len).await?.iter().any(|byte| *byte != 0) {
             return Ok(false);
         }

@@ -6,6 +6,7 @@ use crate::format::arena_head::{ArenaHead, ArenaVersion};
 use crate::format::config::CONFIG_OFFSET;
 use crate::format::geometry::ArenaGeometry;
 use crate::format::index_section::IndexSectionHeader;
+use crate::format::prelude::PRELUDE_LEN;
 use crate::format::range_map::RangeMap;
 use crate::simulation::block_on;
 use flate2::read::GzDecoder;

@@ -146,11 +146,12 @@ pub const KEYS: [Key; 22] = [
     },
     Key {
         name: "grow",
-        values: "yes | no",
+        values: "no | yes | disks",
         default: "no",
-        meaning: "at the start, add empty arenas that are on its disks and not in the index",
+        meaning: "at the start, add empty arenas that are on its disks and not in the index; with disks, make arenas \
+            of blank disks, too",
         at_once: false,
-        set: |settings, text| put(&mut settings.grow, value::parse_yes_no(text)),
+        set: |settings, text| put(&mut settings.grow, text.parse()),
     },
     Key {
         name: "cache",

@@ -11,7 +11,7 @@ mod value;
 pub use edit::edit;
 pub use keys::{KEYS, Key, key};
 pub use plan9::Plan9Ini;
-pub use value::{Expected, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
+pub use value::{Expected, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -56,8 +56,8 @@ pub struct Settings {
     pub log: LevelFilter,
     /// Whether blocks are stored compressed where that makes them smaller.
     pub compress: bool,
-    /// Whether empty arenas on its disks that are not in the index are added to it at the start.
-    pub grow: bool,
+    /// What is added to the store at the start.
+    pub grow: Grow,
     /// Bytes of memory for the cache of lumps; where it is not given, the node chooses by the memory it has.
     pub cache: Option<u64>,
     /// Bytes of memory for finding blocks; where it is not given, the node chooses by the memory it has.
@@ -92,7 +92,7 @@ impl Default for Settings {
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
-            grow: false,
+            grow: Grow::No,
             cache: None,
             index: None,
             dirty: None,

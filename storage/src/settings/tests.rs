@@ -39,7 +39,7 @@ fn every_key_is_read() {
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,
-        grow: true,
+        grow: Grow::Arenas,
         cache: Some(64 << 20),
         index: Some(32 << 20),
         dirty: Some(8 << 20),

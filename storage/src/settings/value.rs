@@ -147,6 +147,31 @@ impl fmt::Display for Server {
     }
 }
 
+/// What a node adds to its store by itself, at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grow {
+    /// Nothing.
+    #[default]
+    No,
+    /// Empty arenas on its disks that are not in the index.
+    Arenas,
+    /// Those, and blank disks, which become arenas.
+    Disks,
+}
+
+impl FromStr for Grow {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<Grow, Expected> {
+        match text {
+            "no" => Ok(Grow::No),
+            "yes" => Ok(Grow::Arenas),
+            "disks" => Ok(Grow::Disks),
+            _ => Err(Expected("no, yes or disks")),
+        }
+    }
+}
+
 /// What follows a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnPanic {

@@ -12,7 +12,7 @@ use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use storage::device::BlockDevice;
-use storage::make::{self, ArenaOptions};
+use storage::make::{self, MoreArenas};
 use storage::partition::Partition;
 use storage::settings::parse_size;
 use storage::store::{ArenaStatus, Store, StorePart, StoreParts, StoreSettings};
@@ -66,10 +66,10 @@ async fn add(args: &Args) -> anyhow::Result<ExitCode> {
     // Before anything is made, in case this is no store.
     let store = open(survey.parts).await?;
     let device = new_disk(args).await?;
-    let options = options(args, &store.status().arenas)?;
+    let more = more(args, &store.status().arenas)?;
     let name = args.new.display().to_string();
     let device = Partition::new(name.clone(), device.clone(), 0, device.sector_count())?;
-    format(&device, &options, args).await?;
+    format(&device, &more, args).await?;
     let names = store.add_arenas(StorePart { name: name.clone(), device }).await;
     // The store's errors belong to one thread, so they travel as text.
     let names = names.map_err(|error| anyhow!("{error}"))?;
@@ -119,38 +119,19 @@ async fn new_disk(args: &Args) -> anyhow::Result<FileDevice> {
 }
 
 /// Arenas as the store has them, numbered on.
-fn options(args: &Args, arenas: &[ArenaStatus]) -> anyhow::Result<OwnedOptions> {
-    let first = arenas.first().context("the store has no arenas")?;
-    let name = first.name.to_string();
-    let stem = name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
-    let number =
-        |arena: &ArenaStatus| -> Option<u64> { arena.name.to_string().strip_prefix(&stem)?.parse().ok() };
-    let next = arenas.iter().filter_map(number).max().map_or(0, |last| last + 1);
-    let arena_len = args.arena_size.unwrap_or(first.stop - first.start);
-    Ok(OwnedOptions { stem, next, arena_len, block_size: first.block_size })
+fn more(args: &Args, arenas: &[ArenaStatus]) -> anyhow::Result<MoreArenas> {
+    let mut more = MoreArenas::like(arenas).context("the store has no arenas")?;
+    more.arena_len = args.arena_size.unwrap_or(more.arena_len);
+    Ok(more)
 }
 
-struct OwnedOptions {
-    stem: String,
-    next: u64,
-    arena_len: u64,
-    block_size: u32,
-}
-
-async fn format(device: &Part, options: &OwnedOptions, args: &Args) -> anyhow::Result<()> {
+async fn format(device: &Part, more: &MoreArenas, args: &Args) -> anyhow::Result<()> {
     let mut random = Random::open()?;
     let mut magics = random.magics()?.into_iter().cycle();
-    let OwnedOptions { stem, next, arena_len, block_size } = options;
-    let options = ArenaOptions {
-        name: stem,
-        first: *next,
-        arena_len: *arena_len,
-        block_size: *block_size,
-        ..ArenaOptions::default()
-    };
     let progress =
         if args.output.json { Progress::hidden() } else { Progress::items("formatting arenas", None) };
-    let made = make::arenas(device, options, || magics.next().unwrap_or(1), |_, _| progress.advance(1)).await;
+    let made =
+        make::arenas(device, more.options(), || magics.next().unwrap_or(1), |_, _| progress.advance(1)).await;
     progress.finish();
     made.with_context(|| format!("formatting {}", Path::new(&args.new).display()))?;
     Ok(())
