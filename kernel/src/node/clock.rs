@@ -26,6 +26,11 @@ pub(super) async fn run(stack: Stack, live: Rc<Live>) {
             changed.await;
             continue;
         }
+        // Before there is an address, nobody can be asked.
+        if !servers.iter().any(|server| stack.can_send_to(server.0)) {
+            select(pin!(changed), pin!(stack.addresses_changed())).await;
+            continue;
+        }
         let mut set = false;
         for server in &servers {
             set = ask(&stack, server.0).await;
