@@ -20,6 +20,9 @@ const INFO_MARKS: [(usize, [u8; 4]); 2] = [(0, *b"RRaA"), (484, *b"rrAa")];
 const FREE_COUNT_AT: usize = 488;
 const COUNT_UNKNOWN: [u8; 4] = [0xff; 4];
 
+/// Bytes of the largest file that goes elsewhere as a copy: it is held in memory meanwhile.
+const COPIED_MAX: u64 = 32 << 20;
+
 impl<D: BlockDevice> Volume<D> {
     /// Adds bytes to the end of a file, which is created if need be. It is written anew as a whole, so that it has all of
     /// them or none.
@@ -79,8 +82,8 @@ impl<D: BlockDevice> Volume<D> {
     /// that is whole before the old one is removed: a power cut may leave both.
     ///
     /// # Errors
-    /// [`FatError::Exists`] if there is a file of that name, and [`FatError::NotInOneStep`] for a directory whose new
-    /// entries have no room where its old ones are.
+    /// [`FatError::Exists`] if there is a file of that name; where the new entries have no room in the sector of the old
+    /// ones, [`FatError::NotInOneStep`] for a directory, and [`FatError::TooLarge`] for a file of more than 32 MiB.
     pub async fn rename(&mut self, from: &str, to: &str) -> Result<(), FatError> {
         let ((from_parent, from_name), (to_parent, to_name)) = (split(from), split(to));
         name::check(to_name)?;
@@ -100,7 +103,7 @@ impl<D: BlockDevice> Volume<D> {
         if old.is_directory || find(&target, to_name).is_some() {
             return Err(FatError::NotInOneStep(from.to_string()));
         }
-        let content = self.read(from, u64::from(u32::MAX)).await?;
+        let content = self.read(from, COPIED_MAX).await?;
         self.replace(to, &content, old.written).await?;
         self.remove(from).await
     }
