@@ -13,7 +13,7 @@ pub const PORT: u16 = 514;
 /// RFC 5424, table 1: system daemons; and what tells who did what.
 const DAEMON: u8 = 3;
 const AUDIT: u8 = 13;
-/// Source and text of an audit line.
+/// What the text of an audit line begins with, behind its source.
 const AUDIT_MARK: &str = "audit: ";
 
 /// Sends every line once: those that were there before it began, too.
@@ -55,7 +55,8 @@ impl Sender {
             "info" => 6,
             _ => return None,
         };
-        match text.contains(AUDIT_MARK) {
+        let is_audit = text.split_once(": ").is_some_and(|(_, text)| text.starts_with(AUDIT_MARK));
+        match is_audit {
             true => Some(self.message(5, AUDIT, at, "audit", text)),
             false => Some(self.message(severity, DAEMON, at, "-", text)),
         }
@@ -85,6 +86,7 @@ mod tests {
         push(&mut journal, Level::Trace, "a frame");
         push(&mut journal, Level::Error, "no disk");
         push(&mut journal, Level::Info, "audit: 10.0.0.1:564: sync");
+        push(&mut journal, Level::Info, "it says audit: no");
         let mut sender = Sender::new("barn 1");
         assert_eq!(
             sender.messages(&journal),
@@ -92,6 +94,7 @@ mod tests {
                 "<30>1 1970-01-01T00:00:01.000Z barn1 granary - - - kernel::node: up",
                 "<27>1 1970-01-01T00:00:01.000Z barn1 granary - - - kernel::node: no disk",
                 "<109>1 1970-01-01T00:00:01.000Z barn1 granary - audit - kernel::node: audit: 10.0.0.1:564: sync",
+                "<30>1 1970-01-01T00:00:01.000Z barn1 granary - - - kernel::node: it says audit: no",
             ]
         );
         assert_eq!(sender.messages(&journal), [""; 0]);
