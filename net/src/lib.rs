@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
+//! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
@@ -20,6 +21,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod auth;
 pub mod clock;
 pub mod http;
 pub mod p9;
