@@ -8,13 +8,21 @@
 //! | [`secret`] | bytes that are wiped, and never shown |
 //! | [`key`] | keys made of passwords and of keys |
 //! | [`pak`] | agreeing on a key with a password alone |
+//! | [`sealed`] | the envelope of tickets and authenticators |
+//! | [`ticket`], [`ticket_request`] | what the authentication server vouches for, and what it is asked |
+//! | [`p9any`] | the choice of a protocol |
 
 #[cfg(test)]
 mod fixtures;
+mod gather;
 pub mod key;
 pub mod name;
+pub mod p9any;
 pub mod pak;
+pub mod sealed;
 pub mod secret;
+pub mod ticket;
+pub mod ticket_request;
 
 pub use name::{Domain, UserName};
 pub use secret::Secret;
