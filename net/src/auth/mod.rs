@@ -11,7 +11,11 @@
 //! | [`sealed`] | the envelope of tickets and authenticators |
 //! | [`ticket`], [`ticket_request`] | what the authentication server vouches for, and what it is asked |
 //! | [`p9any`] | the choice of a protocol |
+//! | [`account`] | an account whose key we have |
+//! | [`dp9ik`] | the protocol itself: server, client, and the client's talk with the authentication server |
 
+pub mod account;
+pub mod dp9ik;
 #[cfg(test)]
 mod fixtures;
 mod gather;
@@ -24,5 +28,6 @@ pub mod secret;
 pub mod ticket;
 pub mod ticket_request;
 
+pub use account::Account;
 pub use name::{Domain, UserName};
 pub use secret::Secret;
