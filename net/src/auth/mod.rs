@@ -13,6 +13,7 @@
 //! | [`p9any`] | the choice of a protocol |
 //! | [`account`] | an account whose key we have |
 //! | [`dp9ik`] | the protocol itself: server, client, and the client's talk with the authentication server |
+//! | [`nvram`] | where a machine keeps who it is |
 
 pub mod account;
 pub mod dp9ik;
@@ -21,6 +22,7 @@ mod fixtures;
 mod gather;
 pub mod key;
 pub mod name;
+pub mod nvram;
 pub mod p9any;
 pub mod pak;
 pub mod sealed;

@@ -1,7 +1,7 @@
 //! The client's end. In the middle of it the caller fetches tickets from the authentication server; where none
 //! can be reached, a client whose account is the server's own makes them itself.
 
-use super::{Established, Randomness, Step, TicketClient, Tickets, established};
+use super::{Established, Nonces, Step, TicketClient, Tickets, established};
 use crate::auth::account::Account;
 use crate::auth::gather::Gather;
 use crate::auth::name::{Domain, UserName};
@@ -87,8 +87,7 @@ enum State {
 pub struct Client<'a> {
     account: &'a Account,
     domain: Option<Domain>,
-    ours: [u8; 8],
-    random: [u8; 32],
+    nonces: Nonces,
     gather: Gather,
     state: State,
 }
@@ -102,11 +101,9 @@ pub struct OwnTickets {
 }
 
 impl<'a> Client<'a> {
-    /// A client with its account, for a domain, or for the first that the server offers. The scalar in `randomness`
-    /// stays unused: [`Client::ticket_client`] takes its own, since it may be called for several addresses.
-    pub fn new(account: &'a Account, domain: Option<Domain>, randomness: Randomness) -> Client<'a> {
-        let Randomness { challenge: ours, random, .. } = randomness;
-        Client { account, domain, ours, random, gather: Gather::default(), state: State::Offer }
+    /// A client with its account, for a domain, or for the first that the server offers.
+    pub fn new(account: &'a Account, domain: Option<Domain>, nonces: Nonces) -> Client<'a> {
+        Client { account, domain, nonces, gather: Gather::default(), state: State::Offer }
     }
 
     /// The conversation with the authentication server, once [`Event::FetchTickets`] asked for it. `scalar` is 56
@@ -177,11 +174,11 @@ impl<'a> Client<'a> {
             State::Confirmation(domain) => match self.gather.exactly(input) {
                 None => (State::Confirmation(domain), Step::Receive),
                 Some(said) if said == *p9any::CONFIRMATION => {
-                    (State::Request(domain), Step::Send(self.ours.to_vec()))
+                    (State::Request(domain), Step::Send(self.nonces.challenge.to_vec()))
                 }
                 Some(_) => return Err(NoAgreement::NotConfirmed.into()),
             },
-            State::Challenge(domain) => (State::Request(domain), Step::Send(self.ours.to_vec())),
+            State::Challenge(domain) => (State::Request(domain), Step::Send(self.nonces.challenge.to_vec())),
             State::Request(domain) => match self.gather.exactly(input) {
                 None => (State::Request(domain), Step::Receive),
                 Some(asked) => self.asked(domain, &asked)?,
@@ -195,10 +192,10 @@ impl<'a> Client<'a> {
                 None => (State::Answer(ticket, server), Step::Receive),
                 Some(answer) => {
                     let kind = Kind::ServerAuthenticator;
-                    let of_server = open_authenticator(kind, &ticket.key, &answer, &self.ours)
+                    let of_server = open_authenticator(kind, &ticket.key, &answer, &self.nonces.challenge)
                         .map_err(ClientError::Authenticator)?;
                     let user = ticket.server_user;
-                    let established = established(user, server, &ticket.key, &self.random, &of_server);
+                    let established = established(user, server, &ticket.key, &self.nonces.random, &of_server);
                     (State::Over, Step::Event(Event::Established(established)))
                 }
             },
@@ -230,7 +227,7 @@ impl<'a> Client<'a> {
     fn prove(&self, tickets: Tickets, server: UserName) -> (State, Step<Event>) {
         let Tickets { for_server, sealed, ticket } = tickets;
         let kind = Kind::ClientAuthenticator;
-        let authenticator = seal_authenticator(kind, &ticket.key, &ticket.challenge, &self.random);
+        let authenticator = seal_authenticator(kind, &ticket.key, &ticket.challenge, &self.nonces.random);
         let message = [&for_server[..], &sealed, &authenticator].concat();
         (State::Answer(ticket, server), Step::Send(message))
     }

@@ -28,7 +28,6 @@ pub use ticket_client::{TicketClient, TicketError, Tickets};
 
 use super::key::{SESSION_SECRET_LEN, session_secret};
 use super::name::UserName;
-use super::pak::FIELD_LEN;
 use super::secret::Secret;
 use super::ticket::{CHALLENGE_LEN, Challenge};
 use crate::rng::Rng;
@@ -57,26 +56,25 @@ pub struct Established {
 }
 
 /// What an end of `dp9ik` must draw anew for every connection.
-pub struct Randomness {
+#[derive(Clone, Copy)]
+pub struct Nonces {
     /// What the peer has to repeat.
     pub challenge: Challenge,
-    /// The scalar of the key agreement.
-    pub scalar: Secret<FIELD_LEN>,
     /// This end's part of the session's secret.
     pub random: [u8; 32],
 }
 
-impl Randomness {
+impl Nonces {
     /// Draws. From a generator that repeats itself after a restart the proof is worth nothing.
-    pub fn draw(rng: &impl Rng) -> Randomness {
-        let (mut challenge, mut random) = ([0; CHALLENGE_LEN], [0; 32]);
-        rng.fill(&mut challenge);
-        rng.fill(&mut random);
-        Randomness { challenge, scalar: draw_secret(rng), random }
+    pub fn draw(rng: &impl Rng) -> Nonces {
+        let mut nonces = Nonces { challenge: [0; CHALLENGE_LEN], random: [0; 32] };
+        rng.fill(&mut nonces.challenge);
+        rng.fill(&mut nonces.random);
+        nonces
     }
 }
 
-/// Draws a secret.
+/// Draws a secret: the scalar of a key agreement, or a key.
 pub fn draw_secret<const N: usize>(rng: &impl Rng) -> Secret<N> {
     Secret::filled(|target| rng.fill(target))
 }

@@ -1,7 +1,7 @@
 //! The server's end. It needs its own account's key and nobody else: the client brings what the authentication
 //! server says of it.
 
-use super::{Established, Randomness, Step, established};
+use super::{Established, Nonces, Step, established};
 use crate::auth::account::Account;
 use crate::auth::gather::Gather;
 use crate::auth::name::{Domain, UserName};
@@ -52,15 +52,21 @@ pub enum ServerError {
 }
 
 enum State {
-    Offering(Randomness),
-    Choice(Randomness),
-    Confirming(Randomness),
-    Challenge(Randomness),
+    Offering(Drawn),
+    Choice(Drawn),
+    Confirming(Drawn),
+    Challenge(Drawn),
     Proof(Exchange, Expected),
     Admitting(Proved),
     Admitted(Proved),
     Answered(Established),
     Over,
+}
+
+/// What was drawn for this connection.
+struct Drawn {
+    nonces: Nonces,
+    scalar: Secret<FIELD_LEN>,
 }
 
 /// What this end must remember for the client's proof.
@@ -87,17 +93,18 @@ pub struct Server<'a> {
 }
 
 impl<'a> Server<'a> {
-    /// A server with its own account (its "authid") in a domain.
+    /// A server with its own account (its "authid") in a domain. `scalar` is 56 random bytes that are used once.
     pub fn new(
         account: &'a Account,
         domain: &'a Domain,
         version: Version,
-        randomness: Randomness,
+        nonces: Nonces,
+        scalar: Secret<FIELD_LEN>,
     ) -> Result<Server<'a>, ServerError> {
         if !p9any::can_be_offered(domain) {
             return Err(ServerError::Domain(domain.clone()));
         }
-        let state = State::Offering(randomness);
+        let state = State::Offering(Drawn { nonces, scalar });
         Ok(Server { account, domain, version, gather: Gather::default(), state })
     }
 
@@ -114,21 +121,21 @@ impl<'a> Server<'a> {
         loop {
             // An error leaves the state of an authentication that is over.
             let (next, step) = match core::mem::replace(&mut self.state, State::Over) {
-                State::Offering(randomness) => {
+                State::Offering(drawn) => {
                     let offer = p9any::offer(self.domain, self.version);
-                    (State::Choice(randomness), Some(Step::Send(offer)))
+                    (State::Choice(drawn), Some(Step::Send(offer)))
                 }
-                State::Choice(randomness) => match self.choice(input)? {
-                    false => (State::Choice(randomness), Some(Step::Receive)),
-                    true if self.version == Version::V2 => (State::Confirming(randomness), None),
-                    true => (State::Challenge(randomness), None),
+                State::Choice(drawn) => match self.choice(input)? {
+                    false => (State::Choice(drawn), Some(Step::Receive)),
+                    true if self.version == Version::V2 => (State::Confirming(drawn), None),
+                    true => (State::Challenge(drawn), None),
                 },
-                State::Confirming(randomness) => {
-                    (State::Challenge(randomness), Some(Step::Send(p9any::CONFIRMATION.to_vec())))
+                State::Confirming(drawn) => {
+                    (State::Challenge(drawn), Some(Step::Send(p9any::CONFIRMATION.to_vec())))
                 }
-                State::Challenge(randomness) => match self.gather.exactly(input) {
-                    None => (State::Challenge(randomness), Some(Step::Receive)),
-                    Some(theirs) => self.ask(randomness, theirs),
+                State::Challenge(drawn) => match self.gather.exactly(input) {
+                    None => (State::Challenge(drawn), Some(Step::Receive)),
+                    Some(theirs) => self.ask(drawn, theirs),
                 },
                 State::Proof(exchange, expected) => match self.gather.exactly(input) {
                     None => (State::Proof(exchange, expected), Some(Step::Receive)),
@@ -159,8 +166,8 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn ask(&self, randomness: Randomness, theirs: Challenge) -> (State, Option<Step<Event>>) {
-        let Randomness { challenge: ours, scalar, random } = randomness;
+    fn ask(&self, drawn: Drawn, theirs: Challenge) -> (State, Option<Step<Event>>) {
+        let Drawn { nonces: Nonces { challenge: ours, random }, scalar } = drawn;
         let exchange = Exchange::new(Side::Holder, self.account.points(), scalar);
         let request = TicketRequest {
             wanted: Wanted::KeyAgreement,

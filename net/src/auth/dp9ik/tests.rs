@@ -2,9 +2,7 @@
 
 use super::client::{ClosedAt, Event as ClientEvent, OwnTickets};
 use super::server::Event as ServerEvent;
-use super::{
-    Client, ClientError, Established, Randomness, Server, ServerError, Step, TicketClient, TicketError,
-};
+use super::{Client, ClientError, Established, Nonces, Server, ServerError, Step, TicketClient, TicketError};
 use crate::auth::account::Account;
 use crate::auth::fixtures::{array, bytes, fixture, list, text};
 use crate::auth::key::aes_key;
@@ -51,22 +49,21 @@ impl Recorded {
         steps.flat_map(|step| bytes(&step["hex"])).collect()
     }
 
-    fn randomness(&self, challenge: &str, scalar: &str, random: &str) -> Randomness {
-        let values = &self.all["values"];
-        Randomness {
-            challenge: array(&values["ticket"][challenge]),
-            scalar: Secret::take(&mut array(&values["pak"][scalar])),
-            random: array(&values["ticket"][random]),
-        }
+    fn nonces(&self, challenge: &str, random: &str) -> Nonces {
+        let values = &self.all["values"]["ticket"];
+        Nonces { challenge: array(&values[challenge]), random: array(&values[random]) }
     }
 
     fn server(&self) -> Server<'_> {
-        let randomness = self.randomness("CHs", "x_server", "RNs");
-        Server::new(&self.server, &self.domain, self.version, randomness).unwrap()
+        self.server_drawing(self.nonces("CHs", "RNs"))
+    }
+
+    fn server_drawing(&self, nonces: Nonces) -> Server<'_> {
+        Server::new(&self.server, &self.domain, self.version, nonces, self.scalar("x_server")).unwrap()
     }
 
     fn client(&self) -> Client<'_> {
-        Client::new(&self.client, Some(self.domain.clone()), self.randomness("CHc", "x_client", "RNc"))
+        Client::new(&self.client, Some(self.domain.clone()), self.nonces("CHc", "RNc"))
     }
 
     fn scalar(&self, name: &str) -> Secret<56> {
@@ -186,8 +183,8 @@ fn a_client_ticket_is_no_server_ticket() {
 fn old_messages_are_of_no_use_to_a_later_connection() {
     let [recorded, _] = Recorded::both();
     // Even if the same scalar were drawn again.
-    let randomness = Randomness { challenge: [1; 8], ..recorded.randomness("CHs", "x_server", "RNs") };
-    let mut server = Server::new(&recorded.server, &recorded.domain, Version::V1, randomness).unwrap();
+    let nonces = Nonces { challenge: [1; 8], ..recorded.nonces("CHs", "RNs") };
+    let mut server = recorded.server_drawing(nonces);
     let heard = recorded.sent("C->S");
     let refused = run(|bytes| server.step(bytes), &mut &heard[..], 5000, &mut Vec::new());
     assert_eq!(refused, Err(ServerError::Ticket(Worthless::OtherChallenge)));
@@ -231,12 +228,9 @@ fn alone(client: &str, password: &str, version: Version) -> Result<[Established;
         |user, password: &str| Account::new(UserName::new(user).unwrap(), &aes_key(password.as_bytes()));
     let (ours, theirs) = (account("venti", "secret"), account(client, password));
     let domain = Domain::new("lab").unwrap();
-    let draw = |fill| Randomness {
-        challenge: [fill; 8],
-        scalar: Secret::filled(|scalar| scalar.fill(fill)),
-        random: [fill; 32],
-    };
-    let mut server = Server::new(&ours, &domain, version, draw(1)).unwrap();
+    let draw = |fill| Nonces { challenge: [fill; 8], random: [fill; 32] };
+    let scalar = Secret::filled(|scalar| scalar.fill(1));
+    let mut server = Server::new(&ours, &domain, version, draw(1), scalar).unwrap();
     let mut client = Client::new(&theirs, None, draw(2));
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     loop {
@@ -300,8 +294,8 @@ fn others_cannot_make_tickets_themselves() {
 fn domains_that_cannot_be_offered_are_refused() {
     let [recorded, _] = Recorded::both();
     for domain in ["", "two words"].map(|domain| Domain::new(domain).unwrap()) {
-        let randomness = recorded.randomness("CHs", "x_server", "RNs");
-        let server = Server::new(&recorded.server, &domain, Version::V1, randomness);
+        let (nonces, scalar) = (recorded.nonces("CHs", "RNs"), recorded.scalar("x_server"));
+        let server = Server::new(&recorded.server, &domain, Version::V1, nonces, scalar);
         assert_eq!(server.err(), Some(ServerError::Domain(domain.clone())));
     }
 }

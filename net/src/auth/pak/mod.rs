@@ -15,6 +15,7 @@ pub use field::FIELD_LEN;
 
 use super::key::{AES_KEY_LEN, derive};
 use super::secret::Secret;
+use alloc::boxed::Box;
 use core::fmt;
 use point::Point;
 use sha2::{Digest, Sha256};
@@ -40,8 +41,8 @@ pub enum Side {
 /// The two points that a name and a key lead to. As good as the key, so wiped like it.
 #[derive(Clone)]
 pub struct PasswordPoints {
-    blinds_holder: Point,
-    blinds_auth_server: Point,
+    blinds_holder: Box<Point>,
+    blinds_auth_server: Box<Point>,
 }
 
 impl PasswordPoints {
@@ -53,8 +54,8 @@ impl PasswordPoints {
         first.copy_from_slice(&numbers.expose()[..FIELD_LEN]);
         second.copy_from_slice(&numbers.expose()[FIELD_LEN..]);
         PasswordPoints {
-            blinds_holder: Point::from_number(&first),
-            blinds_auth_server: Point::from_number(&second),
+            blinds_holder: Box::new(Point::from_number(&first)),
+            blinds_auth_server: Box::new(Point::from_number(&second)),
         }
     }
 
@@ -83,7 +84,7 @@ impl Drop for PasswordPoints {
 pub struct Exchange {
     side: Side,
     scalar: Secret<FIELD_LEN>,
-    unblind: Point,
+    unblind: Box<Point>,
     ours: PublicValue,
 }
 
@@ -95,7 +96,7 @@ impl Exchange {
             Side::AuthServer => Side::Holder,
         };
         let ours = Point::base().times(scalar.expose()).plus(points.of(side)).encode();
-        Exchange { side, scalar, unblind: points.of(other).negative(), ours }
+        Exchange { side, scalar, unblind: Box::new(points.of(other).negative()), ours }
     }
 
     /// What to send.
