@@ -14,6 +14,7 @@
 //! | [`account`] | an account whose key we have |
 //! | [`dp9ik`] | the protocol itself: server, client, and the client's talk with the authentication server |
 //! | [`nvram`] | where a machine keeps who it is |
+//! | [`thumbprint`] | certificates that are trusted by their hash |
 
 pub mod account;
 pub mod dp9ik;
@@ -27,6 +28,7 @@ pub mod p9any;
 pub mod pak;
 pub mod sealed;
 pub mod secret;
+pub mod thumbprint;
 pub mod ticket;
 pub mod ticket_request;
 

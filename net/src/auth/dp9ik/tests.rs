@@ -12,6 +12,7 @@ use crate::auth::sealed::Unopened;
 use crate::auth::secret::Secret;
 use crate::auth::ticket::Worthless;
 use core::fmt::Debug;
+use proptest::prelude::*;
 use serde_json::Value;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -297,5 +298,39 @@ fn domains_that_cannot_be_offered_are_refused() {
         let (nonces, scalar) = (recorded.nonces("CHs", "RNs"), recorded.scalar("x_server"));
         let server = Server::new(&recorded.server, &domain, Version::V1, nonces, scalar);
         assert_eq!(server.err(), Some(ServerError::Domain(domain.clone())));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn whatever_arrives_ends_in_an_error_or_a_wait(
+        at in any::<usize>(),
+        with in any::<u8>(),
+        cut in any::<usize>(),
+        piece in 1usize..300,
+    ) {
+        let [_, recorded] = Recorded::both();
+        let spoil = |mut heard: Vec<u8>| {
+            let at = at % heard.len();
+            heard[at] = with;
+            heard.truncate(cut % (heard.len() + 1));
+            heard
+        };
+        let (to_server, to_client) = (spoil(recorded.sent("C->S")), spoil(recorded.sent("S->C")));
+        let (mut server, mut client) = (recorded.server(), recorded.client());
+        let mut sent = Vec::new();
+        for bytes in to_server.chunks(piece) {
+            let _ = serve(&mut server, bytes, &mut sent);
+        }
+        for bytes in to_client.chunks(piece) {
+            let _ = call(&mut client, bytes, &mut sent);
+        }
+        let mut tickets = ticket_client(&recorded);
+        for mut bytes in spoil(recorded.sent("A->C")).chunks(piece) {
+            while !matches!(tickets.step(&mut bytes), Ok(Step::Receive) | Err(_)) {}
+        }
+        // Offer, confirmation, request, answer; choice, challenge, proof.
+        prop_assert!(sent.len() < 2048);
     }
 }

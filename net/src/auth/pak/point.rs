@@ -3,7 +3,7 @@
 
 use super::field::{FIELD_LEN, Field};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use zeroize::DefaultIsZeroes;
+use zeroize::{DefaultIsZeroes, Zeroize};
 
 /// -d; the curve's `a` is 1 and is left out of the formulas.
 const MINUS_D: u32 = 39081;
@@ -77,6 +77,8 @@ impl Point {
                 product = product.plus(&pick(&multiples, digit));
             }
         }
+        // Of an unblinded value they would tell of the password.
+        multiples.zeroize();
         product
     }
 
@@ -150,7 +152,7 @@ fn pick(multiples: &[Point; 1 << WINDOW_BITS], digit: u8) -> Point {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::super::fixtures::{array, fixture, list, text};
-    use super::{Field, Point};
+    use super::{Field, Point, Zeroize};
     use serde_json::Value;
     use subtle::ConstantTimeEq;
 
@@ -219,7 +221,7 @@ pub(super) mod tests {
     #[test]
     fn a_wiped_point_is_the_neutral_one() {
         let mut point = Point::base();
-        zeroize::Zeroize::zeroize(&mut point);
+        point.zeroize();
         assert_eq!(point.encode(), [0; 56]);
     }
 }
