@@ -7,6 +7,7 @@
 //! | [`syslog`] | a line as a message for a collector | sockets |
 //! | [`sntp`] | the time, from a time server | what clock it sets |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
+//! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
@@ -23,6 +24,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod auth;
 pub mod clock;
 pub mod http;
 pub mod journal;
