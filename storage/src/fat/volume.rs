@@ -72,7 +72,7 @@ pub enum FatError {
     /// A file is longer than its chain.
     #[error("{0} is damaged: it is longer than its chain of clusters")]
     ShortChain(String),
-    /// Two files share a cluster.
+    /// Two files share a cluster, or a file and the directory that it is in.
     #[error("two files share cluster {0}; run a file system check")]
     CrossLinked(u32),
     /// Directories nested deeper than anyone does.
@@ -107,6 +107,8 @@ pub(super) struct Directory {
     pub(super) cluster: u32,
     /// Its last cluster; `None` for a FAT16 root, which cannot grow.
     last_cluster: Option<u32>,
+    /// The clusters of this directory and of all above it.
+    clusters: Vec<u32>,
 }
 
 impl<D: BlockDevice> Volume<D> {
@@ -212,7 +214,7 @@ impl<D: BlockDevice> Volume<D> {
         }
         // Before anything is allocated: what a damaged file has lost may be given to its successor.
         let old_chain = match &old {
-            Some(old) => self.chain(path, old.cluster)?,
+            Some(old) => self.chain_to_free(path, old.cluster, &directory)?,
             None => Vec::new(),
         };
         let chain = self.table.allocate(len.div_ceil(self.geometry.cluster_len()))?;
@@ -252,7 +254,7 @@ impl<D: BlockDevice> Volume<D> {
         if old.is_directory && !directory::parse(&self.directory(path).await?.bytes).is_empty() {
             return Err(FatError::NotEmpty(path.to_string()));
         }
-        let chain = self.chain(path, old.cluster)?;
+        let chain = self.chain_to_free(path, old.cluster, &directory)?;
         self.stale = true;
         // The short entry last: while it stands, the file is there.
         directory::delete(&mut directory.bytes[old.slots.start * ENTRY_LEN..old.slots.end * ENTRY_LEN]);
@@ -278,6 +280,15 @@ impl<D: BlockDevice> Volume<D> {
         self.table.chain(first).map_err(|problem| FatError::Damaged { name: name.to_string(), problem })
     }
 
+    /// A chain that is to be freed, and must not be part of the path that leads to it.
+    fn chain_to_free(&self, name: &str, first: u32, directory: &Directory) -> Result<Vec<u32>, FatError> {
+        let chain = self.chain(name, first)?;
+        match chain.iter().find(|cluster| directory.clusters.contains(cluster)) {
+            Some(shared) => Err(FatError::CrossLinked(*shared)),
+            None => Ok(chain),
+        }
+    }
+
     pub(super) async fn directory(&self, path: &str) -> Result<Directory, FatError> {
         let mut directory = self.directory_at("/", self.geometry.root_cluster).await?;
         for name in path.split('/').filter(|name| !name.is_empty()) {
@@ -285,7 +296,9 @@ impl<D: BlockDevice> Volume<D> {
             if !entry.is_directory {
                 return Err(FatError::WrongKind(path.to_string()));
             }
+            let above = directory.clusters;
             directory = self.directory_at(path, entry.cluster).await?;
+            directory.clusters.extend(above);
         }
         Ok(directory)
     }
@@ -296,7 +309,8 @@ impl<D: BlockDevice> Volume<D> {
         if cluster == 0 {
             let sectors = geometry.root_at()..geometry.root_at() + u64::from(geometry.root_sectors());
             let bytes = read_run(&self.device, geometry.root_at(), geometry.root_sectors()).await?;
-            return Ok(Directory { bytes, sectors: sectors.collect(), cluster: 0, last_cluster: None });
+            let (sectors, clusters) = (sectors.collect(), Vec::new());
+            return Ok(Directory { bytes, sectors, cluster: 0, last_cluster: None, clusters });
         }
         let chain = self.chain(name, cluster)?;
         let len = chain.len() as u64 * u64::from(geometry.cluster_len());
@@ -310,7 +324,8 @@ impl<D: BlockDevice> Volume<D> {
         let sectors = sectors.collect();
         let bytes = self.read_chain(&chain).await?;
         let above = if cluster == geometry.root_cluster { 0 } else { cluster };
-        Ok(Directory { bytes, sectors, cluster: above, last_cluster: chain.last().copied() })
+        let last_cluster = chain.last().copied();
+        Ok(Directory { bytes, sectors, cluster: above, last_cluster, clusters: chain })
     }
 
     async fn read_chain(&self, chain: &[u32]) -> Result<Vec<u8>, FatError> {

@@ -239,6 +239,21 @@ fn chains_that_two_files_share_are_not_reclaimed() {
     assert_eq!(block_on(volume.reclaim()), Err(FatError::CrossLinked(cluster.into())));
 }
 
+#[test]
+fn a_file_that_claims_its_own_directory_is_neither_replaced_nor_removed() {
+    let (disk, mut volume) = formatted();
+    block_on(volume.make_directory("dir", NOW)).unwrap();
+    block_on(volume.replace("dir/inner", b"old", NOW)).unwrap();
+    let dir = block_on(volume.entry("dir")).unwrap().cluster;
+    let slot = block_on(volume.entry("dir/inner")).unwrap().slots.end - 1;
+    let at = volume.geometry().cluster_at(dir) * 512 + slot as u64 * 32 + 26;
+    disk.put(at, &(dir as u16).to_le_bytes());
+    let mut volume = mount(&disk);
+    assert_eq!(block_on(volume.replace("dir/inner", b"new", NOW)), Err(FatError::CrossLinked(dir)));
+    assert_eq!(block_on(volume.remove("dir/inner")), Err(FatError::CrossLinked(dir)));
+    assert_eq!(block_on(volume.list("dir")).unwrap().len(), 1);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
