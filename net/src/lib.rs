@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
+//! | [`dial`] | Plan 9's text for an address | sockets |
 //! | [`journal`] | the log's last lines | who logs |
 //! | [`syslog`] | a line as a message for a collector | sockets |
 //! | [`sntp`] | the time, from a time server | what clock it sets |
@@ -10,6 +11,7 @@
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
+//! | [`replicate`] | what is new here goes to the peers, and their names come | sockets, wire messages |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
 //! | [`venti`] | venti's wire protocol, server and client | sockets, disks |
 //!
@@ -26,9 +28,11 @@ extern crate std;
 
 pub mod auth;
 pub mod clock;
+pub mod dial;
 pub mod http;
 pub mod journal;
 pub mod p9;
+pub mod replicate;
 pub mod rng;
 pub mod sntp;
 pub mod syslog;

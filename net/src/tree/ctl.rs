@@ -1,5 +1,6 @@
 //! The commands of `ctl`: a line each. Bytes → what to do; does nothing itself.
 
+use crate::dial::Dial;
 use crate::p9::Error;
 use alloc::string::String;
 use storage::names::Binding;
@@ -13,6 +14,8 @@ remove NAME vac:SCORE        take a name away, for good
 prove NAME                   read and hash everything beneath a name again; names/NAME tells the result
 set KEY=VALUE                change a line of granary.ini; obeyed at once, or status says that it waits
 unset KEY                    take a line of granary.ini away
+peer NAME VENTI [NAMES]      replicate to the venti at this address, and exchange names with the 9P server at that one
+unpeer NAME                  do so no longer
 sync                         make everything durable
 ";
 
@@ -27,6 +30,9 @@ pub(super) enum Command {
     Prove(String),
     /// A setting: its value, or `None` to take its line away.
     Set(&'static str, Option<String>),
+    /// The name of a peer, and the lines that its file begins with.
+    Peer(String, String),
+    Unpeer(String),
     Sync,
 }
 
@@ -56,6 +62,15 @@ impl Command {
                 return Ok(Command::Set(setting(name.trim())?, Some(value.trim().into())));
             }
             "unset" => Command::Set(setting(word("the key")?)?, None),
+            "peer" => {
+                let (name, venti) = (peer_name(word("the name")?)?, dial(word("the address of its venti")?)?);
+                let mut info = alloc::format!("venti={venti}\n");
+                if let Ok(names) = word("the address of its names") {
+                    info += &alloc::format!("# granary names={}\n", dial(names)?);
+                }
+                Command::Peer(name, info)
+            }
+            "unpeer" => Command::Unpeer(peer_name(word("the name")?)?),
             "sync" => Command::Sync,
             _ => return Err(Error::new("unknown command; read ctl for those there are")),
         };
@@ -73,6 +88,8 @@ impl Command {
             Command::Prove(name) => alloc::format!("prove {name}"),
             Command::Set(key, Some(_)) => alloc::format!("set {key}"),
             Command::Set(key, None) => alloc::format!("unset {key}"),
+            Command::Peer(name, _) => alloc::format!("peer {name}"),
+            Command::Unpeer(name) => alloc::format!("unpeer {name}"),
             Command::Sync => String::from("sync"),
         }
     }
@@ -82,6 +99,19 @@ fn setting(name: &str) -> Result<&'static str, Error> {
     settings::key(name)
         .map(|key| key.name)
         .ok_or_else(|| Error::new(alloc::format!("there is no setting {name:?}")))
+}
+
+/// A peer's name becomes that of a file.
+fn peer_name(text: &str) -> Result<String, Error> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    match text.bytes().all(is_plain) && text.len() <= 32 {
+        true => Ok(text.into()),
+        false => Err(Error::new("the name of a peer is up to 32 small letters, digits, - and _")),
+    }
+}
+
+fn dial(text: &str) -> Result<Dial, Error> {
+    text.parse().map_err(Error::new)
 }
 
 fn score(text: &str) -> Result<Score, Error> {
@@ -105,6 +135,12 @@ mod tests {
         assert_eq!(parse(&alloc::format!("remove a.1 {SCORE}")), Ok(Command::Remove("a.1".into(), root)));
         assert_eq!(parse("prove a.1"), Ok(Command::Prove("a.1".into())));
         assert_eq!(parse("sync"), Ok(Command::Sync));
+        let info = "venti=tcp!10.0.0.2!17034\n# granary names=tcp!10.0.0.2!564\n";
+        assert_eq!(
+            parse("peer east tcp!10.0.0.2!venti tcp!10.0.0.2!9fs"),
+            Ok(Command::Peer("east".into(), info.into()))
+        );
+        assert_eq!(parse("unpeer east"), Ok(Command::Unpeer("east".into())));
         let set = |line| match parse(line) {
             Ok(Command::Set(key, value)) => (key, value),
             other => panic!("{other:?}"),
@@ -124,10 +160,14 @@ mod tests {
             "set x=1",
             "unset",
             "set log",
+            "peer east",
+            "peer a/b h",
+            "peer East h",
+            "peer east h h h",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
-        for word in ["name", "remove", "prove", "set", "unset", "sync"] {
+        for word in ["name", "remove", "prove", "set", "unset", "peer", "unpeer", "sync"] {
             assert!(HELP.lines().any(|line| line.starts_with(word)));
         }
     }

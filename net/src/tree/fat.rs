@@ -6,6 +6,7 @@ use super::places::Place;
 use super::serve::{NodeFiles, NodeOpen, NodePlace, Open, fat_error, join};
 use crate::clock::Clock;
 use crate::p9::Error;
+use crate::replicate::info;
 use alloc::string::String;
 use alloc::vec::Vec;
 use storage::device::BlockDevice;
@@ -46,6 +47,18 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let before = self.settings_if(true).await?.unwrap_or_default();
         let before = core::str::from_utf8(&before).map_err(|_| Error::new("granary.ini is no text"))?;
         self.keep(settings::FILE, settings::edit(before, key, value).as_bytes()).await
+    }
+
+    /// Begins a peer's file.
+    pub(super) async fn set_peer(&self, name: &str, text: &str) -> Result<(), Error> {
+        let file = [name, info::SUFFIX].concat();
+        match self.tree.fat()?.entry(&file).await {
+            Err(FatError::NotFound(_)) => self.keep(&file, text.as_bytes()).await,
+            Ok(_) => Err(Error::new(alloc::format!(
+                "there is a peer {name}; edit 9fat/{file}, or unpeer it first"
+            ))),
+            Err(error) => Err(fat_error(error)),
+        }
     }
 
     /// The settings as they stand, if they are about to change.

@@ -79,6 +79,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
                 let stat = |name: &str| self.stat_of(&Place::Name(name.to_string()), name, 0o444, 0, 0);
                 Ok(names.into_iter().map(stat).collect())
             }
+            Place::Peers => {
+                let stat = |name: String| self.stat_of(&Place::Peer(name.clone()), &name, 0o444, 0, 0);
+                Ok(self.tree.around.peers.names().into_iter().map(stat).collect())
+            }
             Place::Roots => {
                 let registry = self.tree.names.registry();
                 let stat = |name: &str| {

@@ -3,6 +3,7 @@
 //! ```text
 //! /9fat/…            the FAT partition; `scorenames` takes what is written to it as a merge
 //! /names/NAME        one name: its root, how far it is, what was found beneath it
+//! /peers/NAME       one peer: how far it is
 //! /roots/NAME/…      the archive beneath a published name, to read
 //! /arenas            one line an arena
 //! /log               the last lines of the log

@@ -17,6 +17,8 @@ pub(super) enum Place {
     },
     Names,
     Name(String),
+    Peers,
+    Peer(String),
     Roots,
     /// A file below `roots/NAME`.
     Archive(String, Rc<InArchive>),
@@ -33,7 +35,7 @@ pub(super) enum Made {
 }
 
 /// Directories and files of the top, in the order in which they are listed.
-pub(super) const TOP: [&str; 7] = ["9fat", "arenas", "ctl", "log", "names", "roots", "status"];
+pub(super) const TOP: [&str; 8] = ["9fat", "arenas", "ctl", "log", "names", "peers", "roots", "status"];
 
 impl Made {
     pub(super) const fn name(self) -> &'static str {
@@ -52,6 +54,7 @@ impl Place {
         Some(match name {
             "9fat" => Place::Fat { path: String::new(), is_directory: true, alone: false },
             "names" => Place::Names,
+            "peers" => Place::Peers,
             "roots" => Place::Roots,
             "status" => Place::File(Made::Status),
             "arenas" => Place::File(Made::Arenas),
@@ -73,6 +76,8 @@ impl Place {
             Place::File(Made::Arenas) => file(5),
             Place::File(Made::Ctl) => file(6),
             Place::File(Made::Log) => file(10),
+            Place::Peers => directory(11),
+            Place::Peer(name) => file(number(12, name)),
             // FAT does not tell capitals from small letters.
             Place::Fat { path, is_directory, .. } => {
                 let path = number(7, &path.to_lowercase());

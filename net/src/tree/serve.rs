@@ -7,6 +7,7 @@ use super::roots::{Lists, Names};
 use super::texts;
 use crate::clock::Clock;
 use crate::p9::{Error, Files, OpenMode, Qid, Stat, StatChange, mode};
+use crate::replicate::{Peers, info};
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::rc::Rc;
@@ -45,6 +46,8 @@ pub struct Surroundings {
     /// Obeys new settings, the text of `granary.ini`, as far as [`storage::settings::Key::at_once`] promises. `None` where
     /// nothing does.
     pub obey: Option<Obey>,
+    /// The peers that this node replicates to.
+    pub peers: Rc<Peers>,
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
@@ -116,7 +119,11 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let command = Command::parse(line)?;
         let allowed = match &command {
             Command::Name(_) | Command::Prove(_) => self.rights.may_name(),
-            Command::Remove(..) | Command::Set(..) | Command::Sync => self.rights.admin,
+            Command::Remove(..)
+            | Command::Set(..)
+            | Command::Sync
+            | Command::Peer(..)
+            | Command::Unpeer(_) => self.rights.admin,
         };
         if !allowed {
             return Err(Error::Permission);
@@ -128,6 +135,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             Command::Remove(name, root) => names.remove(&name, root, now).await.map_err(Error::new),
             Command::Prove(name) => names.prove(&name).map_err(Error::new),
             Command::Set(key, value) => self.set(key, value.as_deref()).await,
+            Command::Peer(name, info) => self.set_peer(&name, &info).await,
+            Command::Unpeer(name) => self.remove_from_fat(&[&name, info::SUFFIX].concat()).await,
             Command::Sync => self.tree.store.sync().await.map_err(Error::new),
         }
     }
@@ -140,6 +149,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             }
             Place::Fat { alone: true, .. } => place.clone(),
             Place::Name(_) => Place::Names,
+            Place::Peer(_) => Place::Peers,
             Place::Archive(name, at) => match &at.above {
                 Some(above) => Place::Archive(name.clone(), above.clone()),
                 None => Place::Roots,
@@ -184,6 +194,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
             Place::Names if self.tree.names.registry().get(name).next().is_some() => {
                 Place::Name(name.to_string())
             }
+            Place::Peers if self.tree.around.peers.get(name).is_some() => Place::Peer(name.to_string()),
             Place::Roots => {
                 let root = self.tree.names.registry().published().get(name).next().map(|found| found.root);
                 let top = self
@@ -211,6 +222,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         Ok(match place {
             Place::Root => self.stat_of(place, "/", 0o555, 0, now),
             Place::Names => self.stat_of(place, "names", 0o555, 0, now),
+            Place::Peers => self.stat_of(place, "peers", 0o555, 0, now),
+            Place::Peer(name) => self.stat_of(place, name, 0o444, 0, now),
             Place::Roots => self.stat_of(place, "roots", 0o555, 0, now),
             Place::File(made) => {
                 let permissions = if *made == Made::Ctl { 0o644 } else { 0o444 };
@@ -236,6 +249,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
             Place::File(Made::Ctl) if mode.write => Open::Ctl { line: Vec::new() },
             Place::File(made) => Open::Text(self.text(*made).await.into()),
             Place::Name(name) => Open::Text(texts::name(&self.tree.names.registry(), name).into()),
+            Place::Peer(name) => {
+                let text = self.tree.around.peers.show(name, self.tree.clock.now());
+                Open::Text(text.ok_or(Error::NotFound)?.into())
+            }
             Place::Archive(_, at) if at.qid().is_directory() => {
                 Open::List(self.tree.lists.names(&*self.tree.store, at).await?)
             }

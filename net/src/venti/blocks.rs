@@ -1,6 +1,7 @@
 //! What a venti server needs of whatever keeps the blocks.
 
-use super::message::Text;
+use super::message::{Presence, Text};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use storage::block_type::BlockType;
 use storage::score::Score;
@@ -20,4 +21,8 @@ pub trait Blocks {
 
     /// Returns once every write that had returned before the call survives a power cut.
     async fn sync(&self) -> Result<(), Text>;
+
+    /// Which of these blocks there are, in order. `asker` is a number that no other connection has: what is missing is
+    /// expected from it from now on, and is [`Presence::Promised`] to others.
+    async fn have(&self, names: &[(Score, BlockType)], asker: u64) -> Result<Vec<Presence>, Text>;
 }

@@ -7,7 +7,7 @@ mod shared;
 
 use super::frame::FrameCutter;
 use super::greeting::{self, BadGreeting, Greeting, GreetingReader};
-use super::message::{Hello, Message, Tagged, Text};
+use super::message::{Hello, MAX_ASKED, Message, Presence, Tagged, Text};
 use super::{MAX_LUMP, Version};
 use crate::clock::Clock;
 use alloc::rc::Rc;
@@ -216,6 +216,29 @@ impl Client {
     pub async fn sync(&self) -> Result<(), ClientError> {
         let Message::Rsync = self.handle.shared.call(Message::Tsync).await? else { return Err(WRONG_REPLY) };
         Ok(())
+    }
+
+    /// Asks which of these blocks the server has, in order. `None`: it cannot tell, and all must be sent. What is
+    /// [`Presence::Missing`] is expected from this connection soon.
+    pub async fn have(&self, names: &[(Score, BlockType)]) -> Result<Option<Vec<Presence>>, ClientError> {
+        if !self.server().announces(greeting::HAVE) {
+            return Ok(None);
+        }
+        let mut presences = Vec::with_capacity(names.len());
+        for names in names.chunks(MAX_ASKED) {
+            let asked = names.iter().map(|(score, block_type)| (*score, block_type.to_disk())).collect();
+            let Message::Rhave(known) = self.handle.shared.call(Message::Thave(asked)).await? else {
+                return Err(WRONG_REPLY);
+            };
+            if known.len() != names.len() {
+                return Err(ClientError::Protocol("presences that fit no question"));
+            }
+            for number in known {
+                let unknown = ClientError::Protocol("a presence that there is not");
+                presences.push(Presence::from_wire(number).ok_or(unknown)?);
+            }
+        }
+        Ok(Some(presences))
     }
 
     /// Asks whether the server is there.

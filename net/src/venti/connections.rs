@@ -131,6 +131,11 @@ impl Connections {
 }
 
 impl Ticket {
+    /// A number that no other connection has at the same time.
+    pub(super) fn number(&self) -> u64 {
+        Rc::as_ptr(&self.member).addr() as u64
+    }
+
     pub(crate) fn touch(&self, now: Instant) {
         self.member.last_active.set(now);
     }

@@ -9,7 +9,10 @@ use alloc::vec::Vec;
 
 /// What this end says, as server and as client. 04 stands before 02: two ends that list the same versions in
 /// different order could disagree.
-pub const OURS: &[u8] = b"venti-04:02-granary\n";
+pub const OURS: &[u8] = b"venti-04:02-granary have\n";
+
+/// The word with which a server announces that it answers [`super::message::Message::Thave`].
+pub const HAVE: &str = "have";
 
 /// Longest line accepted, newline included.
 pub const MAX_LINE: usize = 1023;

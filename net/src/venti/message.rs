@@ -7,6 +7,11 @@ use bytes::{Buf, Bytes};
 use core::fmt;
 use storage::score::{SCORE_LEN, Score};
 
+/// Most blocks that one [`Message::Thave`] asks for.
+pub const MAX_ASKED: usize = 1024;
+/// Bytes that name a block there: its score, and its type.
+const NAME_LEN: usize = SCORE_LEN + 1;
+
 /// Longest string in a message, in bytes.
 pub const MAX_TEXT: usize = 1024;
 
@@ -25,6 +30,8 @@ pub mod code {
     pub const R_WRITE: u8 = 15;
     pub const T_SYNC: u8 = 16;
     pub const R_SYNC: u8 = 17;
+    pub const T_HAVE: u8 = 64;
+    pub const R_HAVE: u8 = 65;
 }
 
 /// A string of the protocol: at most [`MAX_TEXT`] bytes, of any values.
@@ -132,6 +139,33 @@ pub enum Message {
     Tsync,
     /// It is.
     Rsync,
+    /// Which of these blocks do you lack? Only for servers that announce [`super::greeting::HAVE`]; an extension of ours.
+    Thave(Vec<(Score, u8)>),
+    /// A [`Presence`]'s number for each, in order.
+    Rhave(Bytes),
+}
+
+/// Whether a server has a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It has not, and expects it from who asked.
+    Missing,
+    /// It has; a sync that follows covers it.
+    Here,
+    /// It has not, and expects it from somebody else who asked before. Ask again.
+    Promised,
+}
+
+impl Presence {
+    /// Its number on the wire.
+    pub fn to_wire(self) -> u8 {
+        self as u8
+    }
+
+    /// The presence of this number.
+    pub fn from_wire(number: u8) -> Option<Presence> {
+        [Presence::Missing, Presence::Here, Presence::Promised].get(usize::from(number)).copied()
+    }
 }
 
 /// A frame that is no message. With a tag an Rerror can answer it.
@@ -140,7 +174,7 @@ pub enum Malformed {
     /// Fewer than two bytes.
     #[error("message without type or tag")]
     NoTag,
-    /// A type that no implementation serves (7, 8..=11, 18 and up).
+    /// A type that no implementation serves (7, 8..=11, 18 and up but for ours).
     #[error("unknown request")]
     UnknownType {
         /// The type.
@@ -183,7 +217,7 @@ impl Tagged {
         let (Ok(code), Ok(tag)) = (frame.try_get_u8(), frame.try_get_u8()) else {
             return Err(Malformed::NoTag);
         };
-        if !matches!(code, 1..=6 | 12..=17) {
+        if !matches!(code, 1..=6 | 12..=17 | code::T_HAVE | code::R_HAVE) {
             return Err(Malformed::UnknownType { code, tag });
         }
         let message = parse_body(code, frame).ok_or(Malformed::Body { code, tag })?;
@@ -221,6 +255,8 @@ impl Message {
             Message::Rwrite(_) => code::R_WRITE,
             Message::Tsync => code::T_SYNC,
             Message::Rsync => code::R_SYNC,
+            Message::Thave(_) => code::T_HAVE,
+            Message::Rhave(_) => code::R_HAVE,
         }
     }
 }
@@ -253,6 +289,8 @@ fn parse_body(code: u8, mut body: Bytes) -> Option<Message> {
         code::R_WRITE => Message::Rwrite(take_score(&mut body)?),
         code::T_SYNC => Message::Tsync,
         code::R_SYNC => Message::Rsync,
+        code::T_HAVE => Message::Thave(take_names(&mut body)?),
+        code::R_HAVE => Message::Rhave(core::mem::take(&mut body)),
         _ => return None,
     };
     body.is_empty().then_some(message)
@@ -281,6 +319,12 @@ fn take_text(body: &mut Bytes) -> Option<Text> {
 fn take_list(body: &mut Bytes) -> Option<Bytes> {
     let length = usize::from(body.try_get_u8().ok()?);
     take_exact(body, length)
+}
+
+fn take_names(body: &mut Bytes) -> Option<Vec<(Score, u8)>> {
+    let count = body.len() / NAME_LEN;
+    (1..=MAX_ASKED).contains(&count).then_some(())?;
+    (0..count).map(|_| Some((take_score(body)?, body.try_get_u8().ok()?))).collect()
 }
 
 fn take_score(body: &mut Bytes) -> Option<Score> {
@@ -318,6 +362,13 @@ fn encode_body(message: &Message, out: &mut Vec<u8>) -> Option<Bytes> {
             return Some(lump.clone());
         }
         Message::Rwrite(score) => out.extend_from_slice(&score.0),
+        Message::Thave(names) => {
+            for (score, block_type) in names {
+                out.extend_from_slice(&score.0);
+                out.push(*block_type);
+            }
+        }
+        Message::Rhave(presences) => out.extend_from_slice(presences),
     }
     None
 }

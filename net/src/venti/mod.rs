@@ -13,11 +13,13 @@
 //! | [`connections`] | how many there may be, and what they did |
 //! | [`latency`] | how long requests take |
 //! | [`client`] | the client's end: many requests under way, every score checked |
+//! | `claims` | who brings which block, where several could |
 //! | [`blocks`] | what a server needs of a store |
 //! | [`store_blocks`] | a store as that |
 
 mod barrier;
 pub mod blocks;
+mod claims;
 pub mod client;
 pub mod connections;
 pub mod frame;
@@ -31,7 +33,7 @@ mod signal;
 pub mod store_blocks;
 
 pub use blocks::Blocks;
-pub use message::{Message, Text};
+pub use message::{Message, Presence, Text};
 pub use store_blocks::StoreBlocks;
 
 /// The TCP port of venti in clear (`venti` in the services tables).

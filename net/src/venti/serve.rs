@@ -7,7 +7,7 @@
 use super::barrier::SyncBarrier;
 use super::blocks::Blocks;
 use super::connections::{Operation, Ticket};
-use super::message::{Message, Tagged, Text};
+use super::message::{Message, Presence, Tagged, Text};
 use super::outbox::Outbox;
 use super::session::{Closing, Event, Job, ServerSession};
 use super::signal::Signal;
@@ -23,6 +23,8 @@ use core::time::Duration;
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use storage::block_type::BlockType;
+use storage::score::Score;
 
 /// What one connection may hold, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,12 +236,17 @@ impl<'a, C: Clock> Connection<'a, C> {
                             continue;
                         }
                         Job::Write { .. } => Some(barrier.write_came()),
-                        Job::Read { .. } => None,
+                        Job::Read { .. } | Job::Have(_) => None,
                     };
-                    running.push(perform(blocks, self.clock, Task { tag, job, epoch }));
+                    running.push(perform(blocks, self.clock, self.ticket.number(), Task { tag, job, epoch }));
                 }
                 while let Some(tag) = barrier.next_sync() {
-                    running.push(perform(blocks, self.clock, Task { tag, job: Job::Sync, epoch: None }));
+                    running.push(perform(
+                        blocks,
+                        self.clock,
+                        self.ticket.number(),
+                        Task { tag, job: Job::Sync, epoch: None },
+                    ));
                 }
                 match self.poll_running(&mut running, context) {
                     Poll::Ready(Some(done)) => {
@@ -275,7 +282,7 @@ impl<'a, C: Clock> Connection<'a, C> {
     }
 
     fn finished(&self, done: &Done) {
-        self.ticket.note(done.operation, done.time);
+        done.operation.into_iter().for_each(|operation| self.ticket.note(operation, done.time));
         self.hold(self.requests.get(), self.bytes.get() - done.cost);
         self.reply(&done.reply);
     }
@@ -330,6 +337,7 @@ fn cost(job: &Job) -> usize {
         Job::Read { limit, .. } => MAX_LUMP.min(*limit),
         Job::Write { lump, .. } => lump.len(),
         Job::Sync => 0,
+        Job::Have(names) => names.len() * size_of::<(Score, BlockType)>(),
     }
 }
 
@@ -341,24 +349,28 @@ struct Task {
 
 struct Done {
     reply: Tagged,
-    operation: Operation,
+    operation: Option<Operation>,
     /// How long the store took.
     time: Duration,
     cost: usize,
     epoch: Option<u64>,
 }
 
-async fn perform<B: Blocks, C: Clock>(blocks: &B, clock: &C, task: Task) -> Done {
+async fn perform<B: Blocks, C: Clock>(blocks: &B, clock: &C, asker: u64, task: Task) -> Done {
     let Task { tag, job, epoch } = task;
     let (cost, began) = (cost(&job), clock.now());
     let (operation, result) = match job {
         Job::Read { score, block_type, limit } => {
-            (Operation::Read, blocks.read(score, block_type, limit).await.map(Message::Rread))
+            (Some(Operation::Read), blocks.read(score, block_type, limit).await.map(Message::Rread))
         }
         Job::Write { block_type, lump } => {
-            (Operation::Write, blocks.write(block_type, lump).await.map(Message::Rwrite))
+            (Some(Operation::Write), blocks.write(block_type, lump).await.map(Message::Rwrite))
         }
-        Job::Sync => (Operation::Sync, blocks.sync().await.map(|()| Message::Rsync)),
+        Job::Have(names) => {
+            let presences = blocks.have(&names, asker).await;
+            (None, presences.map(|known| Message::Rhave(known.into_iter().map(Presence::to_wire).collect())))
+        }
+        Job::Sync => (Some(Operation::Sync), blocks.sync().await.map(|()| Message::Rsync)),
     };
     let message = result.unwrap_or_else(|text: Text| Message::Rerror(text));
     let time = clock.now().since(began);

@@ -7,6 +7,7 @@ use super::frame::{FrameCutter, FrameTooLong};
 use super::greeting::{BadGreeting, Greeting, GreetingReader};
 use super::message::{Hello, Malformed, Message, Tagged, Text, code};
 use super::{MAX_LUMP, Version};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use storage::block_type::BlockType;
 use storage::score::Score;
@@ -30,6 +31,8 @@ pub enum Job {
         /// Its bytes.
         lump: Bytes,
     },
+    /// Say which of these blocks there are.
+    Have(Vec<(Score, BlockType)>),
     /// Make durable what arrived on this connection before, and what others were told was written.
     Sync,
 }
@@ -209,6 +212,7 @@ fn request(frame: Bytes) -> Option<Event> {
         Message::Tread { score, block_type, count } => return Some(read(tag, score, block_type, count)),
         Message::Twrite { block_type, lump } => return Some(write(tag, block_type, lump)),
         Message::Tsync => return Some(Event::Job(tag, Job::Sync)),
+        Message::Thave(names) => return Some(have(tag, names)),
         Message::Tgoodbye => return Some(Event::Close(Closing::Goodbye)),
         Message::Tping => Message::Rping,
         _ => Message::Rerror(Text::new("unknown request")),
@@ -234,6 +238,14 @@ fn read(tag: u8, score: Score, block_type: u8, count: u32) -> Event {
         _ => Message::Rread(Bytes::new()),
     };
     Event::Reply(Tagged { tag, message })
+}
+
+fn have(tag: u8, names: Vec<(Score, u8)>) -> Event {
+    let typed = |(score, block_type)| Some((score, BlockType::from_disk(block_type)?));
+    match names.into_iter().map(typed).collect() {
+        Some(names) => Event::Job(tag, Job::Have(names)),
+        None => Event::Reply(Tagged { tag, message: Message::Rerror(Text::new("illegal block type")) }),
+    }
 }
 
 fn write(tag: u8, block_type: u8, lump: Bytes) -> Event {

@@ -61,6 +61,7 @@ impl Node {
             obey: Some(Box::new(move |text| {
                 told.borrow_mut().push(String::from_utf8(text.to_vec()).unwrap())
             })),
+            peers: Rc::default(),
         };
         let tree =
             NodeTree::new("barn".into(), store.clone(), fat, names.clone(), clock.clone(), 200_000, around);

@@ -7,7 +7,7 @@ use flate2::read::GzDecoder;
 use net::clock::{Clock, Instant};
 use net::venti::connections::Connections;
 use net::venti::serve::{Ending, Limits, serve_connection};
-use net::venti::{Blocks, Text};
+use net::venti::{Blocks, Presence, Text};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -49,6 +49,12 @@ impl Blocks for MemoryBlocks {
         self.lumps.borrow_mut().insert((score, block_type), lump);
         self.writes.set(self.writes.get() + 1);
         Ok(score)
+    }
+
+    async fn have(&self, names: &[(Score, BlockType)], _asker: u64) -> Result<Vec<Presence>, Text> {
+        let lumps = self.lumps.borrow();
+        let presence = |name| if lumps.contains_key(name) { Presence::Here } else { Presence::Missing };
+        Ok(names.iter().map(presence).collect())
     }
 
     async fn sync(&self) -> Result<(), Text> {

@@ -9,6 +9,7 @@ use crate::device::BlockDevice;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use async_lock::Mutex;
+use event_listener::Event;
 
 /// A 9fat that several tasks use. A call that was begun must be polled to its end: given up half way, it may still reach
 /// the disk after the next one.
@@ -17,6 +18,7 @@ pub struct NineFat<D> {
     volume: Mutex<Volume<D>>,
     read_only: Option<String>,
     total_bytes: u64,
+    changed: Event,
 }
 
 impl<D: BlockDevice> NineFat<D> {
@@ -40,7 +42,7 @@ impl<D: BlockDevice> NineFat<D> {
         }
         let geometry = volume.geometry();
         let total_bytes = u64::from(geometry.clusters) * u64::from(geometry.cluster_len());
-        Ok(NineFat { volume: Mutex::new(volume), read_only, total_bytes })
+        Ok(NineFat { volume: Mutex::new(volume), read_only, total_bytes, changed: Event::new() })
     }
 
     /// Why nothing can be written, if so.
@@ -84,13 +86,46 @@ impl<D: BlockDevice> NineFat<D> {
     /// As [`Volume::replace`].
     pub async fn replace(&self, path: &str, content: &[u8], now: Timestamp) -> Result<(), FatError> {
         self.check_writable()?;
-        self.volume.lock().await.replace(path, content, now).await
+        self.volume.lock().await.replace(path, content, now).await?;
+        self.tell();
+        Ok(())
+    }
+
+    /// As [`Volume::replace`], if the file still has the content that the caller knows. `false`: it has another.
+    pub async fn replace_unchanged(
+        &self,
+        path: &str,
+        known: &[u8],
+        content: &[u8],
+        now: Timestamp,
+    ) -> Result<bool, FatError> {
+        self.check_writable()?;
+        let mut volume = self.volume.lock().await;
+        match volume.read(path, known.len() as u64).await {
+            Ok(there) if there == known => {}
+            Ok(_) | Err(FatError::TooLarge { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        volume.replace(path, content, now).await?;
+        self.tell();
+        Ok(true)
+    }
+
+    /// Returns once something has changed after the call.
+    pub fn changed(&self) -> impl Future<Output = ()> + use<D> {
+        self.changed.listen()
+    }
+
+    fn tell(&self) {
+        self.changed.notify(usize::MAX);
     }
 
     /// As [`Volume::remove`].
     pub async fn remove(&self, path: &str) -> Result<(), FatError> {
         self.check_writable()?;
-        self.volume.lock().await.remove(path).await
+        self.volume.lock().await.remove(path).await?;
+        self.tell();
+        Ok(())
     }
 
     /// As [`Volume::make_directory`].
@@ -102,7 +137,9 @@ impl<D: BlockDevice> NineFat<D> {
     /// As [`Volume::rename`].
     pub async fn rename(&self, from: &str, to: &str) -> Result<(), FatError> {
         self.check_writable()?;
-        self.volume.lock().await.rename(from, to).await
+        self.volume.lock().await.rename(from, to).await?;
+        self.tell();
+        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), FatError> {

@@ -106,6 +106,8 @@ pub struct Registry {
     removed: Names,
     proofs: Proofs,
     changed: [bool; 4],
+    /// Counts the changes of what is published.
+    version: u64,
 }
 
 impl Registry {
@@ -117,6 +119,7 @@ impl Registry {
             removed: Names::parse(removed),
             proofs: Proofs::parse(proofs),
             changed: [false; 4],
+            version: 0,
         };
         registry.settle();
         registry
@@ -140,6 +143,12 @@ impl Registry {
 
     fn mark(&mut self, file: File) {
         self.changed[file as usize] = true;
+        self.version += u64::from(file == File::Published);
+    }
+
+    /// A number that grows whenever what is published changes.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The files that must be written, in order, with their contents.

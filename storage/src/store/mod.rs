@@ -13,6 +13,7 @@
 //! | `grow` | more arenas for a store that is open |
 //! | `commit` | what was appended becomes durable, in the one order that is safe |
 //! | `scrub` | everything is verified again and again |
+//! | `log` | the log in order, for those who carry blocks elsewhere |
 //! | `source` | archives' blocks, for those who browse and those who verify |
 //! | `damaged` | blocks whose stored copy is known to be damaged |
 //!
@@ -29,6 +30,7 @@ mod damaged;
 mod error;
 mod grow;
 mod index_flush;
+mod log;
 mod read;
 mod scrub;
 mod search;
@@ -44,6 +46,7 @@ pub(crate) use core::{Core, CoreParts, State};
 pub use damaged::DamagedBlock;
 pub use error::{Damage, DamageCause, OpenError, PartitionFault, Severity, StoreError};
 pub use grow::AddError;
+pub use log::{LogEnd, LogEntry};
 pub use settings::{StorePart, StoreParts, StoreSettings};
 pub use source::Verified;
 pub use status::{ArenaStatus, StoreStatus};
@@ -111,6 +114,18 @@ impl<D: BlockDevice + 'static> Store<D> {
     pub async fn read(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
         let _request = self.scrubs.clients.begin();
         self.core.read(score, block_type).await
+    }
+
+    /// Whether the block is here, in a copy that verifies.
+    ///
+    /// # Errors
+    /// If a disk fails.
+    pub async fn has(&self, score: Score, block_type: BlockType) -> Result<bool, StoreError> {
+        match self.read(score, block_type).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NoSuchBlock { .. } | StoreError::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The lump with this score and type, read from where it is stored and hashed anew, whatever the cache says. For those

@@ -101,7 +101,11 @@ impl<D: BlockDevice> Core<D> {
     }
 
     /// A clump's header, and its bytes from the header on (which may go on behind it).
-    async fn read_clump(&self, arena: usize, offset: u64) -> Result<(ClumpHeader, Bytes), Failure> {
+    pub(super) async fn read_clump(
+        &self,
+        arena: usize,
+        offset: u64,
+    ) -> Result<(ClumpHeader, Bytes), Failure> {
         let mut clump = self.log_bytes(arena, offset, CLUMP_HEADER_LEN).await?;
         let magic = self.state().arenas[arena].clump_magic;
         let header =
@@ -160,7 +164,7 @@ fn alone(lump: Bytes, encoding: Encoding) -> Bytes {
 }
 
 /// Why a clump could not be read.
-enum Failure {
+pub(super) enum Failure {
     Damage(DamageCause),
     Device(DeviceError),
 }

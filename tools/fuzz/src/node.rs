@@ -68,7 +68,7 @@ async fn serve(rights: Rights, stream: &[u8], requests: usize) {
     let (store, disk) = (Rc::new(store), Rc::new(RamDisk::from(NINE_FAT.with(Image::clone))));
     let fat = Some(Rc::new(NineFat::open(disk.clone(), true).await.expect("the file system is whole")));
     let names = Rc::new(NameKeeper::open(store.clone(), fat.clone()).await);
-    let around = Surroundings { log: Box::new(Vec::new), obey: None };
+    let around = Surroundings { log: Box::new(Vec::new), obey: None, peers: Rc::default() };
     let tree = NodeTree::new("barn".into(), store, fat, names, StoppedClock, 1000, around);
     let files = NodeFiles { tree: Rc::new(tree), rights, client: "a client".into() };
     let (sent, ticket) = (Written::default(), Connections::new(1).admit(Default::default()));

@@ -2,6 +2,7 @@
 
 mod http;
 mod p9;
+mod replicate;
 
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::clock::HostClock;
@@ -76,6 +77,10 @@ pub struct Args {
     #[arg(long)]
     grow: bool,
 
+    /// Replicate to the peers whose files (NAME.info) are in the disk's 9fat.
+    #[arg(long)]
+    peers: bool,
+
     /// Write nothing to the disk; refuse writes.
     #[arg(long)]
     read_only: bool,
@@ -110,14 +115,19 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let nine_fat = mount(nine_fat, args.read_only).await;
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
-    let p9 = match &args.p9 {
-        Some(address) => {
-            let listener = listen(address, net::p9::PORT).await?;
-            Some(p9::start(listener, Rc::clone(&store), nine_fat, Rc::clone(&names))?)
-        }
+    let p9_listener = match &args.p9 {
+        Some(address) => Some(listen(address, net::p9::PORT).await?),
         None => None,
     };
     let listener = listen(&args.listen, VENTI_PORT).await?;
+    let peers = match args.peers {
+        true => replicate::start(&store, nine_fat.clone(), &names),
+        false => Rc::default(),
+    };
+    let p9 = match p9_listener {
+        Some(listener) => Some(p9::start(listener, Rc::clone(&store), nine_fat, Rc::clone(&names), peers)?),
+        None => None,
+    };
     announce(&args, &store, &listener, http.as_ref(), p9.as_deref())?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use net::clock::{Clock, Instant};
-use net::venti::{Blocks, Text};
+use net::venti::{Blocks, Presence, Text};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,6 +27,12 @@ impl Blocks for MemoryBlocks {
         let score = Score::of(&lump);
         self.0.borrow_mut().insert((score, block_type), lump);
         Ok(score)
+    }
+
+    async fn have(&self, names: &[(Score, BlockType)], _asker: u64) -> Result<Vec<Presence>, Text> {
+        let lumps = self.0.borrow();
+        let presence = |name| if lumps.contains_key(name) { Presence::Here } else { Presence::Missing };
+        Ok(names.iter().map(presence).collect())
     }
 
     async fn sync(&self) -> Result<(), Text> {

@@ -5,6 +5,7 @@ use crate::host::clock::HostClock;
 use crate::host::{journal, stream};
 use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, serve_connection};
+use net::replicate::Peers;
 use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::{Connections, Ticket};
 use std::io;
@@ -29,10 +30,11 @@ pub(super) fn start(
     store: Rc<HostStore>,
     nine_fat: Option<Rc<NineFat<HostPart>>>,
     names: Rc<NameKeeper<HostPart, HostPart>>,
+    peers: Rc<Peers>,
 ) -> io::Result<String> {
     let address = listener.local_addr()?;
     // Settings are for a machine that starts from this disk; here the command line says everything.
-    let around = Surroundings { log: Box::new(journal::text), obey: None };
+    let around = Surroundings { log: Box::new(journal::text), obey: None, peers };
     let tree = NodeTree::new("granary".into(), store, nine_fat, names, HostClock, FILES_MAX, around);
     let tree = Rc::new(tree);
     spawn_local(accept(listener, tree));
