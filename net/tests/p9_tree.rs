@@ -3,13 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails as loudly as the test")]
 
+mod archive_support;
 mod p9_support;
 mod venti_support;
 
+use archive_support::{archive, archive_of_many};
 use net::p9::client::ClientError;
 use net::p9::{FRAME_MAX, FRAME_MIN, NO_TAG, Qid, Reply, Request, Stat, StatChange};
 use net::tree::Rights;
-use p9_support::{ALL, Node, archive, archive_of_many};
+use p9_support::{ALL, Node};
 use proptest::prelude::*;
 use storage::block_type::BlockType;
 use storage::names::Stage;
@@ -30,7 +32,7 @@ fn the_top_is_what_the_manual_says_and_every_file_of_it_can_be_read() {
         let node = Node::new().await;
         let mut client = node.client(ALL).await;
         let top = client.list("/").await.unwrap();
-        assert_eq!(names(&top), ["9fat", "arenas", "ctl", "log", "names", "roots", "status"]);
+        assert_eq!(names(&top), ["9fat", "arenas", "ctl", "log", "names", "peers", "roots", "status"]);
         for stat in &top {
             let walked = client.stat(&stat.name).await.unwrap();
             assert_eq!((walked.qid, &walked.name), (stat.qid, &stat.name));
@@ -346,7 +348,7 @@ fn the_rules_of_the_protocol_are_kept() {
             offset += data.len() as u64;
             stats.extend(Stat::parse_all(&data).unwrap());
         }
-        assert_eq!(stats.len(), 7);
+        assert_eq!(stats.len(), 8);
     });
 }
 

@@ -19,6 +19,9 @@ const PACKED_LEN_MAX: usize = 80 << 10;
 /// Least and most of [`Limits::bytes`].
 const REQUEST_BYTES: (usize, usize) = (16 << 10, 4 << 20);
 
+/// More than this is no use to any way to a peer.
+const PEER_WINDOW_MAX: usize = 16 << 20;
+
 /// Who may use how much.
 pub(super) struct Shares {
     /// Sockets and their buffers.
@@ -29,6 +32,8 @@ pub(super) struct Shares {
     pub(super) limits: Limits,
     /// The store's caches.
     pub(super) store: StoreSettings,
+    /// Blocks on their way to all peers together.
+    pub(super) peer_window: usize,
 }
 
 /// Shares out `memory` bytes.
@@ -42,7 +47,8 @@ pub(super) fn share_out(memory: usize, settings: &Settings) -> Shares {
     let sizes = core::iter::successors(Some(REQUEST_BYTES.1), |bytes| Some(bytes / 2));
     let bytes = sizes.take_while(|bytes| *bytes > REQUEST_BYTES.0).find(fits).unwrap_or(REQUEST_BYTES.0);
     let limits = Limits { bytes, read_buffer: read_buffer(bytes), ..Limits::default() };
-    Shares { tcp, connections, limits, store: store_settings(memory, settings) }
+    let peer_window = (memory / 64).min(PEER_WINDOW_MAX);
+    Shares { tcp, connections, limits, store: store_settings(memory, settings), peer_window }
 }
 
 /// Most that a connection can hold besides its sockets' buffers: replies, one request more than it may, one that is
@@ -81,11 +87,11 @@ mod tests {
     /// What the machine itself is left with.
     fn left(memory: usize, connections: u32) -> usize {
         let settings = Settings { connections, ..Settings::default() };
-        let Shares { tcp, connections, limits, store } = share_out(memory, &settings);
+        let Shares { tcp, connections, limits, store, peer_window } = share_out(memory, &settings);
         let connections = connections * connection_max(limits.bytes);
         let caches =
             store.lump_cache_bytes + store.read_ahead_bytes + store.dirty_bytes_max + store.index_flush_bytes;
-        memory - tcp.buffers_total - connections - caches
+        memory - tcp.buffers_total - connections - caches - peer_window
     }
 
     #[test]

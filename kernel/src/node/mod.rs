@@ -11,6 +11,7 @@
 //! | `clock` | the time, from a time server |
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
+//! | `replicate` | the way to peers |
 //! | `p9` | the node to look into and to steer, on a third port |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
@@ -25,6 +26,7 @@ mod memory;
 mod network;
 mod p9;
 mod port;
+mod replicate;
 mod serve;
 mod settings;
 mod status;
@@ -100,7 +102,11 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             site.show_names(names.clone());
         }
         if let Some(stack) = &stack {
-            p9::start(stack, &live, store, nine_fat, names);
+            let peers = replicate::start(stack, store, nine_fat.clone(), &names, shares.peer_window);
+            if let Some(site) = &site {
+                site.show_peers(peers.clone());
+            }
+            p9::start(stack, &live, store, nine_fat, names, peers);
         }
     }
     let service = match (&store, &stack) {

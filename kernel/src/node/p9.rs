@@ -15,6 +15,7 @@ use alloc::rc::Rc;
 use core::net::IpAddr;
 use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, PORT, serve_connection};
+use net::replicate::Peers;
 use net::tcp::{Stack, TcpStream};
 use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::{Connections, Ticket};
@@ -35,12 +36,14 @@ pub(super) fn start(
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: Rc<NameKeeper<Part, Part>>,
+    peers: Rc<Peers>,
 ) {
     let files_max = heap::status().total / 16 / LISTED_LEN;
     let obeying = live.clone();
     let around = Surroundings {
         log: Box::new(|| console::with_journal(|journal| journal.text())),
         obey: Some(Box::new(move |text| obeying.set(text))),
+        peers,
     };
     let sysname = live.get().sysname.clone();
     let tree = NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around);

@@ -1,7 +1,9 @@
 //! `/metrics`: the node in Prometheus' text format, version 0.0.4. Names begin with `granary_`; labels have few values.
 
 use super::response::Status;
-use super::view::{HttpView, MachineStatus, NamesView, Stage, StoreView, VentiView, View, occupied};
+use super::view::{
+    HttpView, MachineStatus, NamesView, PeerView, Stage, StoreView, VentiView, View, occupied,
+};
 use crate::venti::connections::{Counters, Operation};
 use crate::venti::latency::{BOUNDS_MICROS, Latencies};
 use alloc::format;
@@ -21,6 +23,9 @@ pub(super) fn page(view: &View) -> String {
     }
     if let Some(names) = &view.names {
         let _ = page.names(names);
+    }
+    if !view.peers.is_empty() {
+        let _ = page.peers(&view.peers);
     }
     let _ = page.http(&view.http);
     let _ = page.machine(&view.machine);
@@ -142,6 +147,35 @@ impl Page {
         self.labelled("names", "stage", &stages)?;
         let walked = names.walk.as_ref().map_or(0, |walk| walk.blocks);
         self.gauge("names_walk_blocks", "Blocks that the walk under way has read.", walked)
+    }
+
+    fn peers(&mut self, peers: &[PeerView]) -> fmt::Result {
+        type Figure = fn(&PeerView) -> u64;
+        let figures: [(&str, &str, &str, Figure); 9] = [
+            ("lag_bytes", "gauge", "Bytes of log that it has not confirmed.", |peer| peer.progress.lag_bytes),
+            ("lag_seconds", "gauge", "For how long it has lacked something.", |peer| peer.lag.as_secs()),
+            ("sent_blocks_total", "counter", "Blocks sent and confirmed.", |peer| peer.progress.sent_blocks),
+            ("sent_bytes_total", "counter", "Bytes of those blocks.", |peer| peer.progress.sent_bytes),
+            ("known_blocks_total", "counter", "Blocks that it had.", |peer| peer.progress.known_blocks),
+            ("healed_blocks_total", "counter", "Damaged blocks fetched from it.", |peer| {
+                peer.progress.healed_blocks
+            }),
+            ("names_received_total", "counter", "Names that came from it.", |peer| {
+                peer.progress.names_received
+            }),
+            ("failures_total", "counter", "Failures to replicate to it.", |peer| peer.progress.failure_count),
+            ("holes", "gauge", "Blocks that it lacks because they cannot be read here.", |peer| {
+                peer.holes as u64
+            }),
+        ];
+        for (name, kind, help, figure) in figures {
+            let name = format!("peer_{name}");
+            self.family(&name, kind, help)?;
+            let values: alloc::vec::Vec<_> =
+                peers.iter().map(|peer| (peer.name.as_str(), figure(peer))).collect();
+            self.labelled(&name, "peer", &values)?;
+        }
+        Ok(())
     }
 
     fn http(&mut self, http: &HttpView) -> fmt::Result {

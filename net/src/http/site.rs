@@ -8,13 +8,17 @@ use super::metrics;
 use super::page;
 use super::response::{Body, ContentType, Response, Status};
 use super::serve::Pages;
-use super::view::{HttpView, MachineStatus, NamesView, Stage, StoreView, VentiView, View, occupied};
+use super::view::{
+    HttpView, MachineStatus, NamesView, PeerView, Stage, StoreView, VentiView, View, occupied,
+};
 use crate::clock::Clock;
+use crate::replicate::Peers;
 use crate::venti::connections::{Connections, Operation};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 use storage::device::BlockDevice;
 use storage::names::NameKeeper;
@@ -63,6 +67,7 @@ pub struct Site<D: BlockDevice + 'static, C> {
     store: OnceCell<Rc<Store<D>>>,
     venti: OnceCell<Rc<Connections>>,
     names: OnceCell<LookAtNames>,
+    peers: OnceCell<Rc<Peers>>,
     http: Rc<Connections>,
     answers: [Cell<u64>; Status::ALL.len()],
     machine: Box<dyn Fn() -> MachineStatus>,
@@ -85,6 +90,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             store: OnceCell::new(),
             venti: OnceCell::new(),
             names: OnceCell::new(),
+            peers: OnceCell::new(),
             http,
             answers: Default::default(),
             machine: Box::new(machine),
@@ -111,6 +117,11 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
     /// Names are kept. Only the first keeper counts.
     pub fn show_names<F: BlockDevice + 'static>(&self, keeper: Rc<NameKeeper<D, F>>) {
         self.names.get_or_init(|| Box::new(move || NamesView::of(&keeper)));
+    }
+
+    /// Somebody replicates to peers. Only the first ones count.
+    pub fn show_peers(&self, peers: Rc<Peers>) {
+        self.peers.get_or_init(|| peers);
     }
 
     /// This service's connections.
@@ -175,6 +186,10 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             store,
             venti,
             names: self.names.get().map(|look| look()),
+            peers: self.peers.get().map_or_else(Vec::new, |peers| {
+                let now = self.clock.now();
+                peers.all().iter().map(|peer| PeerView::of(peer, now)).collect()
+            }),
             http,
             machine: (self.machine)(),
             history: &history,

@@ -2,6 +2,8 @@
 
 use super::history::{Forecast, History, forecast};
 use super::response::Status;
+use crate::clock::Instant;
+use crate::replicate::{Peer, Progress};
 use crate::tcp::NetStatus;
 use crate::venti::connections::Counters;
 use crate::venti::latency::Latencies;
@@ -69,6 +71,8 @@ pub(super) struct View<'a> {
     pub(super) store: Option<StoreView>,
     pub(super) venti: Option<VentiView>,
     pub(super) names: Option<NamesView>,
+    /// In the order of their names.
+    pub(super) peers: Vec<PeerView>,
     pub(super) http: HttpView,
     pub(super) machine: MachineStatus,
     pub(super) history: &'a History,
@@ -185,6 +189,27 @@ pub(super) fn without_scores(text: &str) -> String {
         }
     }
     clean
+}
+
+/// A peer that the node replicates to.
+#[derive(Clone, Debug)]
+pub(super) struct PeerView {
+    pub(super) name: String,
+    /// In words.
+    pub(super) state: String,
+    pub(super) progress: Progress,
+    /// For how long it has lacked something.
+    pub(super) lag: Duration,
+    /// Blocks that it lacks because they cannot be read here.
+    pub(super) holes: usize,
+}
+
+impl PeerView {
+    pub(super) fn of(peer: &Peer, now: Instant) -> PeerView {
+        let progress = peer.progress().clone();
+        let (state, lag, holes) = (progress.state.show(now), peer.lag(now), peer.info().holes.len());
+        PeerView { name: peer.name.clone(), state, progress, lag, holes }
+    }
 }
 
 #[cfg(test)]

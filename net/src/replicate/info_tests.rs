@@ -23,7 +23,7 @@ fn what_we_write_keeps_the_users_lines_and_does_not_grow() {
     let mut info = Info::parse(users.as_bytes());
     info.cursors.insert("arenas0".to_string(), 0x5000);
     let score = Score::of(b"x");
-    info.holes.insert(("arenas0".to_string(), 0x52), Some((score, BlockType::DIR)));
+    info.holes.insert(("arenas0".to_string(), 0x52), Some((score, BlockType::DATA)));
     info.holes.insert(("arenas0".to_string(), 0x99), None);
     let first = info.text(NOW);
     assert!(first.starts_with(users), "{first}");

@@ -29,6 +29,21 @@ pub enum State {
     Waiting(Instant),
 }
 
+impl State {
+    /// In words.
+    pub fn show(&self, now: Instant) -> String {
+        let fixed = match self {
+            State::NoAddress => "no address: its file has no venti= line",
+            State::Idle => "idle",
+            State::OutOfHours => "waiting for its hours",
+            State::Sending => "sending",
+            State::Names => "exchanging names",
+            State::Waiting(until) => return format!("trying again in {} s", until.since(now).as_secs()),
+        };
+        fixed.to_string()
+    }
+}
+
 /// How a peer fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -139,15 +154,7 @@ impl Peer {
     pub fn show(&self, now: Instant) -> String {
         let (info, progress) = (self.info(), self.progress());
         let mut text = String::new();
-        let state = match progress.state {
-            State::NoAddress => "no address: its file has no venti= line".to_string(),
-            State::Idle => "idle".to_string(),
-            State::OutOfHours => "waiting for its hours".to_string(),
-            State::Sending => "sending".to_string(),
-            State::Names => "exchanging names".to_string(),
-            State::Waiting(until) => format!("trying again in {} s", until.since(now).as_secs()),
-        };
-        let _ = writeln!(text, "state {state}");
+        let _ = writeln!(text, "state {}", progress.state.show(now));
         for (key, address) in [("venti", &info.venti), ("names", &info.names)] {
             if let Some(address) = address {
                 let _ = writeln!(text, "{key} {address}");

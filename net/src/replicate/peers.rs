@@ -40,6 +40,16 @@ impl Peers {
         self.list.borrow().values().cloned().collect()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.borrow().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.borrow().is_empty()
+    }
+
     /// The one of this name.
     pub fn get(&self, name: &str) -> Option<Rc<Peer>> {
         self.list.borrow().get(name).cloned()
@@ -65,7 +75,7 @@ pub struct Parts<D: BlockDevice + 'static, F, C, G, R> {
     pub rng: G,
     /// The way to peers.
     pub road: R,
-    /// Bytes of blocks that may be under way to one peer: what a fast and long way holds.
+    /// Bytes of blocks that may be under way to all peers together: what fast and long ways hold.
     pub window: usize,
 }
 
@@ -95,7 +105,7 @@ where
         loop {
             let changed = self.parts.nine_fat.changed();
             for peer in self.look().await {
-                workers.push(Worker { parts: self.parts.clone(), peer }.run());
+                workers.push(Worker { parts: self.parts.clone(), peers: self.peers.clone(), peer }.run());
             }
             let mut changed = core::pin::pin!(changed);
             // Workers end when their peer is gone; there may be none.

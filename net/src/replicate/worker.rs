@@ -7,7 +7,7 @@ use super::blocks::{Push, update_lag};
 use super::names::exchange;
 use super::pace::{Pace, wait_after};
 use super::peer::{Peer, State};
-use super::peers::Parts;
+use super::peers::{Parts, Peers};
 use crate::clock::{Clock, Instant};
 use crate::rng::Rng;
 use crate::venti::client::{Client, ClientError, Settings, connect};
@@ -72,11 +72,15 @@ struct Memory {
     /// When it is worth while to try to mend again.
     mend_at: Cell<Instant>,
     saved_at: Cell<Instant>,
+    /// Rounds so far.
+    rounds: Cell<u64>,
 }
 
 /// Works for one peer until it is gone.
 pub(super) struct Worker<D: BlockDevice + 'static, F, C, G, R> {
     pub(super) parts: Rc<Parts<D, F, C, G, R>>,
+    /// All of them: they share the window.
+    pub(super) peers: Rc<Peers>,
     pub(super) peer: Rc<Peer>,
 }
 
@@ -123,16 +127,18 @@ where
         }
     }
 
-    /// Waits until there is something to do. `false`: the peer is gone.
+    /// Waits until there is something to do, and a moment at least. `false`: the peer is gone.
     async fn wait(&self, memory: &Memory) -> bool {
+        let mut rested = memory.rounds.replace(memory.rounds.get() + 1) == 0;
         loop {
             let woken = self.peer.woken();
             if self.peer.gone.get() {
                 return false;
             }
-            if self.is_due(memory) {
+            if rested && self.is_due(memory) {
                 return true;
             }
+            rested = true;
             let tick = self.parts.clock.sleep_until(self.parts.clock.now().plus(LOOK));
             select(woken, pin!(tick)).await;
         }
@@ -207,8 +213,8 @@ where
     async fn push_over(&self, memory: &Memory, client: &Client) -> Result<(), RoundError> {
         let parts = &self.parts;
         let (clock, peer) = (&parts.clock, &*self.peer);
-        let push =
-            Push { store: &parts.store, clock, client, peer, pace: &memory.pace, window: parts.window };
+        let window = parts.window / self.peers.len().max(1);
+        let push = Push { store: &parts.store, clock, client, peer, pace: &memory.pace, window };
         if self.is_to_mend(memory, clock.now()) {
             memory.mend_at.set(clock.now().plus(MEND));
             let (healed, filled) = (push.heal().await?, push.fill_holes().await?);

@@ -10,6 +10,7 @@ use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError, read_bytes};
 use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader, Encoding};
 use crate::score::Score;
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 /// What stands at an address that the index gave for a block.
@@ -39,11 +40,19 @@ impl<D: BlockDevice> Core<D> {
     /// The lump as it is stored, hashed anew: past the cache, and without a trace there.
     pub(crate) async fn find(&self, score: Score, block_type: BlockType) -> Result<Bytes, StoreError> {
         let mut damage = None;
+        let mut damaged_at = Vec::new();
         let mut search = Search::new(score, block_type);
         while let Some(place) = self.next_place(&mut search).await? {
             match self.load(place, score, block_type).await? {
-                Candidate::Lump(lump) => return Ok(lump),
-                Candidate::Damaged(found) => damage = damage.or(Some(found)),
+                Candidate::Lump(lump) => {
+                    let mut state = self.state_mut();
+                    damaged_at.into_iter().for_each(|address| state.damaged.replaced(address));
+                    return Ok(lump);
+                }
+                Candidate::Damaged(found) => {
+                    damage = damage.or(Some(found));
+                    damaged_at.push(place.address);
+                }
                 Candidate::Other => {}
             }
         }

@@ -124,6 +124,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         true => replicate::start(&store, nine_fat.clone(), &names),
         false => Rc::default(),
     };
+    let shown = Rc::clone(&peers);
     let p9 = match p9_listener {
         Some(listener) => Some(p9::start(listener, Rc::clone(&store), nine_fat, Rc::clone(&names), peers)?),
         None => None,
@@ -135,7 +136,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
     let connections = Connections::new(args.connections);
     if let Some(http) = &http {
-        http.serving(&store, &connections, names);
+        http.serving(&store, &connections, names, shown);
     }
     let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), connections));
     tokio::select! {

@@ -5,6 +5,7 @@
 //! | `traffic` | plots of the past hour, and how long requests took |
 //! | `arenas` | the arenas, drawn and as a table |
 //! | `names` | names, and what was found beneath them |
+//! | `peers` | who is replicated to, and how far |
 //! | `machine` | connections, memory, network |
 //! | `plot` | lines as SVG |
 //! | `style` | how it looks |
@@ -14,6 +15,7 @@
 mod arenas;
 mod machine;
 mod names;
+mod peers;
 mod plot;
 mod style;
 #[cfg(test)]
@@ -78,6 +80,7 @@ fn write_page(page: &mut String, view: &View) -> fmt::Result {
     if let Some(names) = &view.names {
         names::section(page, names)?;
     }
+    peers::section(page, &view.peers)?;
     machine::section(page, view)?;
     writeln!(
         page,

@@ -4,7 +4,8 @@ use super::*;
 use crate::clock::Instant;
 use crate::http::history::{History, Sample};
 use crate::http::metrics;
-use crate::http::view::{HttpView, MachineStatus, MemoryStatus, NameRow, NamesView, VentiView};
+use crate::http::view::{HttpView, MachineStatus, MemoryStatus, NameRow, NamesView, PeerView, VentiView};
+use crate::replicate::Progress;
 use crate::venti::connections::Counters as Served;
 use crate::venti::latency::Histogram;
 use alloc::vec::Vec;
@@ -42,6 +43,22 @@ fn store(damage: &[Damage]) -> StoreView {
         ..StoreStatus::default()
     };
     StoreView { status, totals, index: None }
+}
+
+fn peer() -> PeerView {
+    let progress = Progress {
+        lag_bytes: 5 << 20,
+        sent_blocks: 1234,
+        last_error: Some("venti: <no> space for bd99126ad6d3f1be5754bde2b2932d4d819183cc".into()),
+        ..Progress::default()
+    };
+    PeerView {
+        name: "east".into(),
+        state: "sending".into(),
+        progress,
+        lag: Duration::from_secs(61),
+        holes: 2,
+    }
 }
 
 fn names() -> NamesView {
@@ -93,6 +110,7 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
         venti: store.is_some().then_some(venti),
         store,
         names: Some(names()),
+        peers: [peer()].into(),
         http: HttpView {
             open: 1,
             counters: Served::default(),

@@ -6,6 +6,7 @@ use crate::host::device::FileDevice;
 use crate::host::stream;
 use net::clock::Clock;
 use net::http::{CONNECTIONS, Limits, MachineStatus, Site, Stage, serve_connection};
+use net::replicate::Peers;
 use net::venti::connections::{Connections, Ticket};
 use std::io;
 use std::rc::Rc;
@@ -43,7 +44,14 @@ impl Http {
     }
 
     /// The store is open, and clients are served.
-    pub(super) fn serving(&self, store: &Rc<HostStore>, venti: &Rc<Connections>, names: Rc<HostNames>) {
+    pub(super) fn serving(
+        &self,
+        store: &Rc<HostStore>,
+        venti: &Rc<Connections>,
+        names: Rc<HostNames>,
+        peers: Rc<Peers>,
+    ) {
+        self.site.show_peers(peers);
         self.site.show_names(names);
         self.site.show_store(Rc::clone(store));
         self.site.show_venti(Rc::clone(venti));
