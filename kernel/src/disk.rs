@@ -2,6 +2,8 @@
 //!
 //! Knows which kinds of disk there are. Must not know what is on them.
 
+use crate::drive::Drive;
+use crate::nvme;
 use crate::virtio::block::VirtioBlock;
 use crate::virtio::transport::PciTransport;
 use alloc::string::String;
@@ -13,18 +15,27 @@ use virtio_drivers::transport::pci::bus::DeviceFunction;
 /// What tells one disk from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskIdentity {
-    /// What drives it: `virtio`.
+    /// What drives it: `virtio`, `nvme`.
     pub kind: &'static str,
     /// Where it is plugged in.
     pub place: DeviceFunction,
+    /// Which of several disks there, such as `namespace 1`; empty where there can be only one.
+    pub unit: String,
     /// Its serial number, empty if it has none. In QEMU: `serial=` of the device.
     pub serial: String,
+    /// Its name in the world (EUI-64, NGUID, NAA), empty if it has none.
+    pub guid: String,
 }
 
 impl fmt::Display for DiskIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} disk at pci {}", self.kind, self.place)?;
-        if self.serial.is_empty() { Ok(()) } else { write!(formatter, ", serial {}", self.serial) }
+        for (word, value) in [("", &self.unit), ("serial ", &self.serial), ("guid ", &self.guid)] {
+            if !value.is_empty() {
+                write!(formatter, ", {word}{value}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -37,6 +48,7 @@ pub struct Disk {
 /// One more kind of disk is one more line here, and one in each function below.
 pub(crate) enum Device {
     VirtioBlock(VirtioBlock<PciTransport>),
+    Nvme(Drive<nvme::Controller>),
 }
 
 impl Disk {
@@ -57,6 +69,7 @@ impl Disk {
     pub fn is_read_only(&self) -> bool {
         match &self.device {
             Device::VirtioBlock(disk) => disk.geometry().read_only,
+            Device::Nvme(disk) => disk.geometry().read_only,
         }
     }
 
@@ -64,6 +77,7 @@ impl Disk {
     pub fn depth(&self) -> usize {
         match &self.device {
             Device::VirtioBlock(disk) => disk.depth(),
+            Device::Nvme(disk) => disk.depth(),
         }
     }
 }
@@ -72,36 +86,42 @@ impl BlockDevice for Disk {
     fn sector_size(&self) -> u32 {
         match &self.device {
             Device::VirtioBlock(disk) => disk.sector_size(),
+            Device::Nvme(disk) => disk.sector_size(),
         }
     }
 
     fn sector_count(&self) -> u64 {
         match &self.device {
             Device::VirtioBlock(disk) => disk.sector_count(),
+            Device::Nvme(disk) => disk.sector_count(),
         }
     }
 
     async fn read(&self, first: u64, count: u32) -> Result<Bytes, DeviceError> {
         match &self.device {
             Device::VirtioBlock(disk) => disk.read(first, count).await,
+            Device::Nvme(disk) => disk.read(first, count).await,
         }
     }
 
     async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
         match &self.device {
             Device::VirtioBlock(disk) => disk.write(first, data).await,
+            Device::Nvme(disk) => disk.write(first, data).await,
         }
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
         match &self.device {
             Device::VirtioBlock(disk) => disk.flush().await,
+            Device::Nvme(disk) => disk.flush().await,
         }
     }
 
     fn failed_flushes(&self) -> u64 {
         match &self.device {
             Device::VirtioBlock(disk) => disk.failed_flushes(),
+            Device::Nvme(disk) => disk.failed_flushes(),
         }
     }
 }

@@ -60,6 +60,10 @@ pub struct Spec {
     pub kernel: PathBuf,
     /// Raw disk images, in order.
     pub disks: Vec<PathBuf>,
+    /// What the disks hang on.
+    pub bus: Bus,
+    /// Bytes in a sector of the disks.
+    pub sector_size: u32,
     /// Bytes, as QEMU writes them (`1G`).
     pub memory: String,
     /// Processors.
@@ -113,6 +117,8 @@ impl Spec {
         Spec {
             kernel: kernel.to_owned(),
             disks: vec![disk.to_owned()],
+            bus: Bus::Virtio,
+            sector_size: 512,
             memory: "1G".into(),
             processors: 1,
             firmware: Firmware::Direct,
@@ -148,6 +154,27 @@ impl Spec {
             Firmware::Bios => bail!("only --firmware direct passes a command line; use --set instead"),
             Firmware::Uefi => bail!("this version has no UEFI loader: use --firmware direct or bios"),
         }
+        let disks = self.disk_arguments()?;
+        add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
+        add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
+        if matches!(self.randomness, Randomness::Device | Randomness::Both) {
+            add(&["-device", "virtio-rng-pci"]);
+        }
+        if self.debug_exit {
+            add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        }
+        Ok(args)
+    }
+
+    /// The disks and what they hang on.
+    fn disk_arguments(&self) -> Result<Vec<String>> {
+        let mut args = Vec::new();
+        match self.bus {
+            Bus::Scsi => args.extend(["-device".into(), "virtio-scsi-pci,id=scsi0".into()]),
+            // The machine q35 has one of its own.
+            Bus::Ahci if self.machine != "q35" => args.extend(["-device".into(), "ahci,id=ide".into()]),
+            Bus::Virtio | Bus::Nvme | Bus::Ahci => {}
+        }
         for (index, disk) in self.disks.iter().enumerate() {
             // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
             // for what reached the host, which is what a power cut leaves.
@@ -155,16 +182,20 @@ impl Spec {
                 "if=none,id=disk{index},format=raw,cache=writeback,file={}",
                 path_text(disk)?.replace(',', ",,")
             );
+            let device = match self.bus {
+                Bus::Virtio => "virtio-blk-pci".to_owned(),
+                Bus::Nvme => "nvme".to_owned(),
+                Bus::Scsi => format!("scsi-hd,bus=scsi0.0,scsi-id={index}"),
+                Bus::Ahci => format!("ide-hd,bus=ide.{index}"),
+            };
+            let sector = match self.sector_size {
+                512 => String::new(),
+                size => format!(",logical_block_size={size},physical_block_size={size}"),
+            };
             let boot = if self.firmware == Firmware::Direct { "" } else { &format!(",bootindex={index}") };
-            let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}{boot}");
-            add(&["-drive", &drive, "-device", &device]);
-        }
-        add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
-        if matches!(self.randomness, Randomness::Device | Randomness::Both) {
-            add(&["-device", "virtio-rng-pci"]);
-        }
-        if self.debug_exit {
-            add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+            let device =
+                format!("{device},id=device{index},drive=disk{index},serial=granary{index}{sector}{boot}");
+            args.extend(["-drive".into(), drive, "-device".into(), device]);
         }
         Ok(args)
     }

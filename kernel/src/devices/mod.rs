@@ -3,6 +3,7 @@
 //! Knows the table of drivers. Must not know what a node does with disks and cards.
 
 pub mod check;
+mod drives;
 
 use crate::acpi::Acpi;
 use crate::disk::{Device, Disk, DiskIdentity};
@@ -52,10 +53,15 @@ enum Driver {
     Block,
     Network,
     Entropy,
+    Nvme,
 }
 
-/// The table of drivers. Other buses' disks (NVMe by class 010802, AHCI by 010601) would be further lines.
+/// The table of drivers.
 fn driver_for(function: &Function) -> Option<Driver> {
+    match (function.info.class, function.info.subclass, function.info.prog_if) {
+        (0x01, 0x08, 0x02) => return Some(Driver::Nvme),
+        _ => {}
+    }
     match virtio_device_type(&function.info)? {
         DeviceType::Block => Some(Driver::Block),
         DeviceType::Network => Some(Driver::Network),
@@ -71,6 +77,10 @@ enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Device(#[from] Problem),
+    #[error(transparent)]
+    Controller(#[from] crate::drive::Problem),
+    #[error("has no registers: firmware gave it no address")]
+    NoRegisters,
     #[error("does not say who it is within {} s", IDENTIFY_WAIT.as_secs())]
     Silent,
 }
@@ -97,11 +107,17 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
 }
 
 async fn start_one(driver: Driver, function: &mut Function, devices: &mut Devices) -> Result<(), StartError> {
-    let transport = PciTransport::open(function)?;
     match driver {
-        Driver::Block => devices.disks.push(start_disk(function, transport).await?),
-        Driver::Network => devices.cards.push(start_card(function, transport)?),
-        Driver::Entropy => start_entropy(transport)?,
+        Driver::Block => {
+            let transport = PciTransport::open(function)?;
+            devices.disks.push(start_disk(function, transport).await?);
+        }
+        Driver::Network => {
+            let transport = PciTransport::open(function)?;
+            devices.cards.push(start_card(function, transport)?);
+        }
+        Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
+        Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
     }
     Ok(())
 }
@@ -137,13 +153,19 @@ async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Res
         }
     };
     let geometry = *disk.geometry();
-    let identity = DiskIdentity { kind: "virtio", place: function.place, serial };
+    let identity = DiskIdentity {
+        kind: "virtio",
+        place: function.place,
+        unit: String::new(),
+        serial,
+        guid: String::new(),
+    };
     let disk = Rc::new(Disk::new(identity, Device::VirtioBlock(disk)));
     log::info!("{}: {}", disk.identity(), describe(&geometry, disk.depth()));
     let served = Rc::clone(&disk);
     spawn(async move {
-        match served.device() {
-            Device::VirtioBlock(disk) => serve_disk(disk, &signal).await,
+        if let Device::VirtioBlock(disk) = served.device() {
+            serve_disk(disk, &signal).await;
         }
     });
     Ok(disk)

@@ -1,7 +1,7 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
 use super::{Bench, Node};
-use crate::machine::{Firmware, Randomness};
+use crate::machine::{Bus, Firmware, Randomness};
 use crate::tree;
 use anyhow::Result;
 
@@ -55,6 +55,24 @@ pub fn much_memory(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
     node.spec.memory = "8G".into();
+    main_job(bench, node)
+}
+
+/// An NVMe controller; the same image.
+pub fn nvme(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Nvme, Firmware::Direct)
+}
+
+/// SeaBIOS reads the loader from NVMe, and the loader the kernel.
+pub fn nvme_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Nvme, Firmware::Bios)
+}
+
+fn on_bus(bench: &Bench, bus: Bus, firmware: Firmware) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = firmware;
+    node.spec.bus = bus;
     main_job(bench, node)
 }
 

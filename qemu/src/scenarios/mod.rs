@@ -70,6 +70,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),
+    ("nvme-archives-survive-a-power-cut", boots::nvme),
+    ("nvme-bios-boot", boots::nvme_by_bios),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),

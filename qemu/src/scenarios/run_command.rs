@@ -79,7 +79,7 @@ pub fn refused(bench: &Bench) -> Result<()> {
     let path = disk.to_str().unwrap_or_default();
     let refusals: [(&[&str], &str); 6] = [
         (&["--firmware", "uefi"], "no UEFI loader"),
-        (&["--bus", "nvme"], "virtio only"),
+        (&["--bus", "scsi"], "on that bus"),
         (&["--nic", "e1000e"], "virtio network cards only"),
         (&["--nodes", "2"], "does not replicate yet"),
         (&["--set", "sysnome=x"], "there is no setting"),
