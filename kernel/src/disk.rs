@@ -5,6 +5,8 @@
 use crate::drive::Drive;
 use crate::nvme;
 use crate::virtio::block::VirtioBlock;
+use crate::virtio::hal::KernelHal;
+use crate::virtio::scsi::Scsi;
 use crate::virtio::transport::PciTransport;
 use alloc::string::String;
 use bytes::Bytes;
@@ -15,7 +17,7 @@ use virtio_drivers::transport::pci::bus::DeviceFunction;
 /// What tells one disk from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskIdentity {
-    /// What drives it: `virtio`, `nvme`.
+    /// What drives it: `virtio`, `nvme`, `scsi`.
     pub kind: &'static str,
     /// Where it is plugged in.
     pub place: DeviceFunction,
@@ -49,6 +51,7 @@ pub struct Disk {
 pub(crate) enum Device {
     VirtioBlock(VirtioBlock<PciTransport>),
     Nvme(Drive<nvme::Controller>),
+    Scsi(Drive<Scsi<PciTransport, KernelHal>>),
 }
 
 impl Disk {
@@ -70,6 +73,7 @@ impl Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.geometry().read_only,
             Device::Nvme(disk) => disk.geometry().read_only,
+            Device::Scsi(disk) => disk.geometry().read_only,
         }
     }
 
@@ -78,6 +82,7 @@ impl Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.depth(),
             Device::Nvme(disk) => disk.depth(),
+            Device::Scsi(disk) => disk.depth(),
         }
     }
 }
@@ -87,6 +92,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.sector_size(),
             Device::Nvme(disk) => disk.sector_size(),
+            Device::Scsi(disk) => disk.sector_size(),
         }
     }
 
@@ -94,6 +100,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.sector_count(),
             Device::Nvme(disk) => disk.sector_count(),
+            Device::Scsi(disk) => disk.sector_count(),
         }
     }
 
@@ -101,6 +108,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.read(first, count).await,
             Device::Nvme(disk) => disk.read(first, count).await,
+            Device::Scsi(disk) => disk.read(first, count).await,
         }
     }
 
@@ -108,6 +116,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.write(first, data).await,
             Device::Nvme(disk) => disk.write(first, data).await,
+            Device::Scsi(disk) => disk.write(first, data).await,
         }
     }
 
@@ -115,6 +124,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.flush().await,
             Device::Nvme(disk) => disk.flush().await,
+            Device::Scsi(disk) => disk.flush().await,
         }
     }
 
@@ -122,6 +132,7 @@ impl BlockDevice for Disk {
         match &self.device {
             Device::VirtioBlock(disk) => disk.failed_flushes(),
             Device::Nvme(disk) => disk.failed_flushes(),
+            Device::Scsi(disk) => disk.failed_flushes(),
         }
     }
 }

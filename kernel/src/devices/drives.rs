@@ -2,7 +2,7 @@
 //!
 //! Knows where a controller's registers and interrupts come from. Must not know commands.
 
-use super::StartError;
+use super::{StartError, signals};
 use crate::disk::{Device, Disk, DiskIdentity};
 use crate::drive::{Drive, Engine, Geometry, Host, TICK_SECONDS};
 use crate::executor::spawn;
@@ -12,7 +12,10 @@ use crate::nvme;
 use crate::pci::msix::Msix;
 use crate::pci::{Bars, Function, msi};
 use crate::time;
+use crate::virtio::hal::KernelHal;
+use crate::virtio::scsi::Scsi;
 use crate::virtio::signal::Signal;
+use crate::virtio::transport::PciTransport;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -105,6 +108,32 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
     }
     if disks.is_empty() {
         log::warn!("pci {}: an NVMe controller without namespaces", function.place);
+    }
+    spawn(serve(host, signal));
+    Ok(disks)
+}
+
+/// A virtio SCSI host: a disk for each logical unit that is one.
+pub(super) async fn start_scsi(
+    function: &mut Function,
+    mut transport: PciTransport,
+) -> Result<Vec<Rc<Disk>>, StartError> {
+    let (signal, _) = signals(function, &mut transport, false);
+    let (scsi, found) = Scsi::<_, KernelHal>::open(transport, &pause).await?;
+    let host = Host::new(scsi);
+    let mut disks = Vec::new();
+    for disk in found {
+        let identity = DiskIdentity {
+            kind: "scsi",
+            place: function.place,
+            unit: format!("target {} lun {}", disk.place.target, disk.place.lun),
+            serial: disk.serial,
+            guid: disk.guid,
+        };
+        disks.push(announce(&host, identity, disk.geometry, &disk.model, Device::Scsi));
+    }
+    if disks.is_empty() {
+        log::warn!("pci {}: a SCSI host without disks", function.place);
     }
     spawn(serve(host, signal));
     Ok(disks)

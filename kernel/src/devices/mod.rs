@@ -54,6 +54,7 @@ enum Driver {
     Network,
     Entropy,
     Nvme,
+    Scsi,
 }
 
 /// The table of drivers.
@@ -66,6 +67,7 @@ fn driver_for(function: &Function) -> Option<Driver> {
         DeviceType::Block => Some(Driver::Block),
         DeviceType::Network => Some(Driver::Network),
         DeviceType::EntropySource => Some(Driver::Entropy),
+        DeviceType::ScsiHost => Some(Driver::Scsi),
         _ => None,
     }
 }
@@ -118,6 +120,10 @@ async fn start_one(driver: Driver, function: &mut Function, devices: &mut Device
         }
         Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
         Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
+        Driver::Scsi => {
+            let transport = PciTransport::open(function)?;
+            devices.disks.extend(drives::start_scsi(function, transport).await?);
+        }
     }
     Ok(())
 }

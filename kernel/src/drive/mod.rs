@@ -50,6 +50,8 @@ pub(crate) enum Verdict {
     Unsure,
     /// It was not carried out: the device was busy, or had other news.
     NotStarted,
+    /// It was not carried out, and the device has started anew: what its cache held may be lost.
+    Restarted,
 }
 
 /// What a recovery came to.

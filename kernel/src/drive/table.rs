@@ -205,13 +205,16 @@ impl<E: Engine> Table<E> {
     fn judge(&mut self, number: u16, verdict: Verdict) {
         let slot = &mut self.slots[usize::from(number)];
         let Some(work) = &slot.work else { return };
-        let kind = work.kind;
+        let (kind, unit) = (work.kind, usize::from(work.unit));
+        if verdict == Verdict::Restarted {
+            self.units[unit].lost_caches += 1;
+        }
         match verdict {
             Verdict::Done => return self.finish(number, Ok(())),
             // Never carried out: to repeat it is always right.
             Verdict::NotStarted if slot.attempts < ATTEMPTS_MAX => {}
-            Verdict::Unsure if kind != Kind::Flush && slot.attempts < ATTEMPTS_MAX => {}
-            Verdict::Unsure | Verdict::NotStarted | Verdict::Failed => {
+            Verdict::Unsure | Verdict::Restarted if kind != Kind::Flush && slot.attempts < ATTEMPTS_MAX => {}
+            Verdict::Unsure | Verdict::NotStarted | Verdict::Restarted | Verdict::Failed => {
                 self.count_error(number);
                 return self.finish(number, Err(Failure::Device));
             }

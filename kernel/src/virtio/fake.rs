@@ -79,7 +79,7 @@ pub(super) struct State {
     pub(super) resets_ignored: bool,
     pub(super) queue_max: u32,
     pub(super) notices: usize,
-    rings: [Rings; 2],
+    rings: [Rings; 3],
 }
 
 /// The device, shared by the driver's transport and the test.
@@ -104,7 +104,7 @@ impl FakeDevice {
             resets_ignored: false,
             queue_max,
             notices: 0,
-            rings: [Rings::default(); 2],
+            rings: [Rings::default(); 3],
         })))
     }
 

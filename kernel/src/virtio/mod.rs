@@ -8,6 +8,7 @@
 //! | `ring`, `buffer` | a virtqueue that owns what is in flight; memory for transfers | requests |
 //! | [`block`] | disks | what is on them |
 //! | [`network`] | network cards | packets' meaning |
+//! | `scsi` | SCSI hosts and their disks | who waits, and how long |
 //! | [`entropy`] | the host's random numbers | what they are for |
 //!
 //! Of the crate come the queue, the `Hal` and the `Transport` trait. Its transport for PCI is not used: it
@@ -22,6 +23,7 @@ mod fake;
 pub mod hal;
 pub mod network;
 mod ring;
+pub(crate) mod scsi;
 pub mod signal;
 pub mod transport;
 

@@ -68,6 +68,26 @@ pub fn nvme_by_bios(bench: &Bench) -> Result<()> {
     on_bus(bench, Bus::Nvme, Firmware::Bios)
 }
 
+/// virtio-scsi; the same image.
+pub fn scsi(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Scsi, Firmware::Direct)
+}
+
+/// SeaBIOS reads from virtio-scsi.
+pub fn scsi_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Scsi, Firmware::Bios)
+}
+
+/// SATA, as the machine has it; the same image.
+pub fn ahci(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Ahci, Firmware::Direct)
+}
+
+/// SeaBIOS reads from SATA.
+pub fn ahci_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Ahci, Firmware::Bios)
+}
+
 fn on_bus(bench: &Bench, bus: Bus, firmware: Firmware) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
