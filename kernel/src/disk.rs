@@ -2,6 +2,7 @@
 //!
 //! Knows which kinds of disk there are. Must not know what is on them.
 
+use crate::ahci::{MappedPort, Port};
 use crate::drive::Drive;
 use crate::nvme;
 use crate::virtio::block::VirtioBlock;
@@ -11,13 +12,14 @@ use crate::virtio::transport::PciTransport;
 use alloc::string::String;
 use bytes::Bytes;
 use core::fmt;
+use storage::device::narrowed::Narrowed;
 use storage::device::{BlockDevice, DeviceError};
 use virtio_drivers::transport::pci::bus::DeviceFunction;
 
 /// What tells one disk from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskIdentity {
-    /// What drives it: `virtio`, `nvme`, `scsi`.
+    /// What drives it: `virtio`, `nvme`, `ahci`, `scsi`.
     pub kind: &'static str,
     /// Where it is plugged in.
     pub place: DeviceFunction,
@@ -44,23 +46,30 @@ impl fmt::Display for DiskIdentity {
 /// A disk.
 pub struct Disk {
     identity: DiskIdentity,
-    device: Device,
+    /// In its own sectors, or in shorter ones that its tables count in.
+    sectors: Narrowed<Device>,
 }
 
 /// One more kind of disk is one more line here, and one in each function below.
 pub(crate) enum Device {
     VirtioBlock(VirtioBlock<PciTransport>),
     Nvme(Drive<nvme::Controller>),
+    Ahci(Drive<Port<MappedPort>>),
     Scsi(Drive<Scsi<PciTransport, KernelHal>>),
 }
 
 impl Disk {
     pub(crate) fn new(identity: DiskIdentity, device: Device) -> Disk {
-        Disk { identity, device }
+        Disk { identity, sectors: Narrowed::new(device) }
     }
 
     pub(crate) fn device(&self) -> &Device {
-        &self.device
+        self.sectors.device()
+    }
+
+    /// From now on in sectors of `sector_size` bytes; whether its own are a multiple of that.
+    pub(crate) fn narrow(&self, sector_size: u32) -> bool {
+        self.sectors.narrow(sector_size)
     }
 
     /// Which disk it is.
@@ -70,69 +79,103 @@ impl Disk {
 
     /// Whether it refuses writes.
     pub fn is_read_only(&self) -> bool {
-        match &self.device {
+        match self.device() {
             Device::VirtioBlock(disk) => disk.geometry().read_only,
             Device::Nvme(disk) => disk.geometry().read_only,
+            Device::Ahci(disk) => disk.geometry().read_only,
             Device::Scsi(disk) => disk.geometry().read_only,
         }
     }
 
     /// Requests that it works on at once; more wait for their turn.
     pub fn depth(&self) -> usize {
-        match &self.device {
+        match self.device() {
             Device::VirtioBlock(disk) => disk.depth(),
             Device::Nvme(disk) => disk.depth(),
+            Device::Ahci(disk) => disk.depth(),
             Device::Scsi(disk) => disk.depth(),
+        }
+    }
+}
+
+impl BlockDevice for Device {
+    fn sector_size(&self) -> u32 {
+        match self {
+            Device::VirtioBlock(disk) => disk.sector_size(),
+            Device::Nvme(disk) => disk.sector_size(),
+            Device::Ahci(disk) => disk.sector_size(),
+            Device::Scsi(disk) => disk.sector_size(),
+        }
+    }
+
+    fn sector_count(&self) -> u64 {
+        match self {
+            Device::VirtioBlock(disk) => disk.sector_count(),
+            Device::Nvme(disk) => disk.sector_count(),
+            Device::Ahci(disk) => disk.sector_count(),
+            Device::Scsi(disk) => disk.sector_count(),
+        }
+    }
+
+    async fn read(&self, first: u64, count: u32) -> Result<Bytes, DeviceError> {
+        match self {
+            Device::VirtioBlock(disk) => disk.read(first, count).await,
+            Device::Nvme(disk) => disk.read(first, count).await,
+            Device::Ahci(disk) => disk.read(first, count).await,
+            Device::Scsi(disk) => disk.read(first, count).await,
+        }
+    }
+
+    async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
+        match self {
+            Device::VirtioBlock(disk) => disk.write(first, data).await,
+            Device::Nvme(disk) => disk.write(first, data).await,
+            Device::Ahci(disk) => disk.write(first, data).await,
+            Device::Scsi(disk) => disk.write(first, data).await,
+        }
+    }
+
+    async fn flush(&self) -> Result<(), DeviceError> {
+        match self {
+            Device::VirtioBlock(disk) => disk.flush().await,
+            Device::Nvme(disk) => disk.flush().await,
+            Device::Ahci(disk) => disk.flush().await,
+            Device::Scsi(disk) => disk.flush().await,
+        }
+    }
+
+    fn failed_flushes(&self) -> u64 {
+        match self {
+            Device::VirtioBlock(disk) => disk.failed_flushes(),
+            Device::Nvme(disk) => disk.failed_flushes(),
+            Device::Ahci(disk) => disk.failed_flushes(),
+            Device::Scsi(disk) => disk.failed_flushes(),
         }
     }
 }
 
 impl BlockDevice for Disk {
     fn sector_size(&self) -> u32 {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.sector_size(),
-            Device::Nvme(disk) => disk.sector_size(),
-            Device::Scsi(disk) => disk.sector_size(),
-        }
+        self.sectors.sector_size()
     }
 
     fn sector_count(&self) -> u64 {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.sector_count(),
-            Device::Nvme(disk) => disk.sector_count(),
-            Device::Scsi(disk) => disk.sector_count(),
-        }
+        self.sectors.sector_count()
     }
 
     async fn read(&self, first: u64, count: u32) -> Result<Bytes, DeviceError> {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.read(first, count).await,
-            Device::Nvme(disk) => disk.read(first, count).await,
-            Device::Scsi(disk) => disk.read(first, count).await,
-        }
+        self.sectors.read(first, count).await
     }
 
     async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.write(first, data).await,
-            Device::Nvme(disk) => disk.write(first, data).await,
-            Device::Scsi(disk) => disk.write(first, data).await,
-        }
+        self.sectors.write(first, data).await
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.flush().await,
-            Device::Nvme(disk) => disk.flush().await,
-            Device::Scsi(disk) => disk.flush().await,
-        }
+        self.sectors.flush().await
     }
 
     fn failed_flushes(&self) -> u64 {
-        match &self.device {
-            Device::VirtioBlock(disk) => disk.failed_flushes(),
-            Device::Nvme(disk) => disk.failed_flushes(),
-            Device::Scsi(disk) => disk.failed_flushes(),
-        }
+        self.sectors.failed_flushes()
     }
 }

@@ -13,6 +13,7 @@
 //! | [`pci`] | functions, their registers, their interrupt messages | any device |
 //! | [`virtio`] | the devices of virtual machines, on the virtio-drivers crate | file systems, packets' meaning |
 //! | `drive` | disks behind a controller: waiting, second attempts, recovery | commands, registers |
+//! | `ahci` | SATA controllers and their disks | PCI, what is on disks |
 //! | `nvme` | NVMe controllers | PCI, what is on disks |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
@@ -27,6 +28,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod acpi;
+mod ahci;
 pub mod arch;
 pub mod boot_info;
 pub mod command_line;

@@ -5,6 +5,7 @@ use crate::qmp;
 use crate::serial::Serial;
 use crate::wire::WirePorts;
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -64,6 +65,8 @@ pub struct Spec {
     pub bus: Bus,
     /// Bytes in a sector of the disks.
     pub sector_size: u32,
+    /// What is wrong with the first disk.
+    pub fault: Option<Fault>,
     /// Bytes, as QEMU writes them (`1G`).
     pub memory: String,
     /// Processors.
@@ -85,6 +88,20 @@ pub struct Spec {
     pub network: Network,
     /// Where the guest finds randomness.
     pub randomness: Randomness,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first write fails.
+    OneWrite,
+    /// The first flush fails.
+    OneFlush,
+    /// It takes its time.
+    Slow {
+        /// Requests a second that it does.
+        requests: u32,
+    },
 }
 
 /// What the network card hangs on.
@@ -119,6 +136,7 @@ impl Spec {
             disks: vec![disk.to_owned()],
             bus: Bus::Virtio,
             sector_size: 512,
+            fault: None,
             memory: "1G".into(),
             processors: 1,
             firmware: Firmware::Direct,
@@ -178,10 +196,14 @@ impl Spec {
         for (index, disk) in self.disks.iter().enumerate() {
             // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
             // for what reached the host, which is what a power cut leaves.
-            let drive = format!(
-                "if=none,id=disk{index},format=raw,cache=writeback,file={}",
-                path_text(disk)?.replace(',', ",,")
-            );
+            let file = path_text(disk)?.replace(',', ",,");
+            let drive = match self.fault.filter(|_| index == 0) {
+                None => format!("file={file}"),
+                Some(Fault::OneWrite) => failing("write", &file),
+                Some(Fault::OneFlush) => failing("flush", &file),
+                Some(Fault::Slow { requests }) => format!("file={file},throttling.iops-total={requests}"),
+            };
+            let drive = format!("if=none,id=disk{index},format=raw,cache=writeback,{drive}");
             let device = match self.bus {
                 Bus::Virtio => "virtio-blk-pci".to_owned(),
                 Bus::Nvme => "nvme".to_owned(),
@@ -232,6 +254,13 @@ impl Spec {
         let serial = Serial::capture(child.stdout.take(), child.stderr.take());
         Ok(Machine { child, serial, qmp_path, _sockets: sockets, started })
     }
+}
+
+/// Options of a disk of which the first request of a kind fails with an I/O error.
+fn failing(kind: &str, file: &str) -> String {
+    let rule = [("event", "none"), ("iotype", kind), ("errno", "5"), ("once", "on")];
+    let rule = rule.map(|(key, value)| format!(",file.inject-error.0.{key}={value}")).concat();
+    format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}{rule}")
 }
 
 /// The program that is started.
@@ -310,8 +339,13 @@ impl Machine {
 
     /// Presses the power button and waits for the machine to switch itself off.
     pub fn press_power_button(&mut self, limit: Duration) -> Result<()> {
-        qmp::execute(&self.qmp_path, "system_powerdown")?;
+        qmp::execute(&self.qmp_path, "system_powerdown", &json!({}))?;
         self.wait_for_end(limit).context("the node did not stop by itself after the power button")
+    }
+
+    /// Pulls out the disk of that number, which its bus must allow while the machine runs.
+    pub fn pull_disk(&self, index: usize) -> Result<()> {
+        qmp::execute(&self.qmp_path, "device_del", &json!({ "id": format!("device{index}") }))
     }
 
     /// Waits until QEMU has ended by itself, with status 0.

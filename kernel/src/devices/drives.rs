@@ -8,7 +8,6 @@ use crate::drive::{Drive, Engine, Geometry, Host, TICK_SECONDS};
 use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
 use crate::interrupts::InterruptLine;
-use crate::nvme;
 use crate::pci::msix::Msix;
 use crate::pci::{Bars, Function, msi};
 use crate::time;
@@ -16,6 +15,7 @@ use crate::virtio::hal::KernelHal;
 use crate::virtio::scsi::Scsi;
 use crate::virtio::signal::Signal;
 use crate::virtio::transport::PciTransport;
+use crate::{ahci, nvme};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -47,19 +47,23 @@ fn one_interrupt(function: &mut Function, bars: &Bars, what: &str) -> Signal {
     Signal::Interrupt(line)
 }
 
-/// Looks after a controller for good.
-async fn serve<E: Engine>(host: Rc<Host<E>>, signal: Signal) {
+/// Looks after the disks behind one interrupt for good.
+async fn serve<E: Engine + 'static>(hosts: Vec<Rc<Host<E>>>, signal: Signal) {
     let tick = Duration::from_secs(TICK_SECONDS);
     let mut next = time::now().plus(tick);
     loop {
         match select(pin!(signal.wait()), pin!(sleep_until(next))).await {
-            Either::Left(_) => host.complete(),
+            Either::Left(_) => hosts.iter().for_each(|host| host.complete()),
             Either::Right(_) => {
-                host.tick();
+                hosts.iter().for_each(|host| host.tick());
                 next = time::now().plus(tick);
             }
         }
-        host.recover(&pause).await;
+        // A disk that takes long to come back does not make its neighbours wait.
+        for host in hosts.iter().filter(|host| host.wants_recovery()) {
+            let host = host.clone();
+            spawn(async move { host.recover(&pause).await });
+        }
     }
 }
 
@@ -109,7 +113,7 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
     if disks.is_empty() {
         log::warn!("pci {}: an NVMe controller without namespaces", function.place);
     }
-    spawn(serve(host, signal));
+    spawn(serve(alloc::vec![host], signal));
     Ok(disks)
 }
 
@@ -135,6 +139,36 @@ pub(super) async fn start_scsi(
     if disks.is_empty() {
         log::warn!("pci {}: a SCSI host without disks", function.place);
     }
-    spawn(serve(host, signal));
+    spawn(serve(alloc::vec![host], signal));
+    Ok(disks)
+}
+
+/// A SATA controller: a disk for each port that has one.
+pub(super) async fn start_ahci(function: &mut Function) -> Result<Vec<Rc<Disk>>, StartError> {
+    const REGISTERS_BAR: u8 = 5;
+    let bars = function.bars();
+    let lens = [ahci::REGISTERS_LEN_MAX, 0x1000, 0x800, ahci::REGISTERS_LEN];
+    let registers = lens.into_iter().find_map(|len| bars.map(REGISTERS_BAR, 0, len));
+    let registers = registers.ok_or(StartError::NoRegisters)?;
+    function.enable();
+    let signal = one_interrupt(function, &bars, "ahci");
+    let interrupts = matches!(signal, Signal::Interrupt(_));
+    let (mut disks, mut hosts) = (Vec::new(), Vec::new());
+    for (port, found) in ahci::open(registers, interrupts, &pause).await? {
+        let ahci::FoundDisk { port: engine, identity: disk } = found;
+        let host = Host::new(engine);
+        let identity = DiskIdentity {
+            kind: "ahci",
+            place: function.place,
+            unit: format!("port {port}"),
+            serial: disk.serial,
+            guid: disk.guid,
+        };
+        disks.push(announce(&host, identity, disk.geometry, &disk.model, Device::Ahci));
+        hosts.push(host);
+    }
+    if !hosts.is_empty() {
+        spawn(serve(hosts, signal));
+    }
     Ok(disks)
 }

@@ -25,6 +25,7 @@ use alloc::vec::Vec;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
+use storage::disk::sector_size_of_tables;
 use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::pci::virtio_device_type;
 
@@ -54,6 +55,7 @@ enum Driver {
     Network,
     Entropy,
     Nvme,
+    Ahci,
     Scsi,
 }
 
@@ -61,6 +63,7 @@ enum Driver {
 fn driver_for(function: &Function) -> Option<Driver> {
     match (function.info.class, function.info.subclass, function.info.prog_if) {
         (0x01, 0x08, 0x02) => return Some(Driver::Nvme),
+        (0x01, 0x06, 0x01) => return Some(Driver::Ahci),
         _ => {}
     }
     match virtio_device_type(&function.info)? {
@@ -105,7 +108,19 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
             log::error!("pci {}: the device {error}; it is not used", function.place);
         }
     }
+    for disk in &devices.disks {
+        narrow(disk).await;
+    }
     devices
+}
+
+/// An image that was made for sectors of 512 bytes starts on a disk with longer ones, too.
+async fn narrow(disk: &Disk) {
+    if let Ok(Some(size)) = sector_size_of_tables(disk).await
+        && disk.narrow(size)
+    {
+        log::info!("{}: its tables count in sectors of {size}, and so do we", disk.identity());
+    }
 }
 
 async fn start_one(driver: Driver, function: &mut Function, devices: &mut Devices) -> Result<(), StartError> {
@@ -120,6 +135,7 @@ async fn start_one(driver: Driver, function: &mut Function, devices: &mut Device
         }
         Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
         Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
+        Driver::Ahci => devices.disks.extend(drives::start_ahci(function).await?),
         Driver::Scsi => {
             let transport = PciTransport::open(function)?;
             devices.disks.extend(drives::start_scsi(function, transport).await?);

@@ -58,7 +58,8 @@ pub(crate) enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recovery {
     /// The controller works; it has forgotten all commands. `blamed`: the one for which the others had to stop.
-    Good { blamed: Option<u16> },
+    /// `is_cache_kept`: no disk was reset, so nothing that was written is in doubt.
+    Good { blamed: Option<u16>, is_cache_kept: bool },
     /// It does not work, and touches no memory.
     Stopped(Problem),
     /// It does not work, and may still touch memory.
@@ -77,6 +78,9 @@ pub enum Problem {
     /// It does not do what it is told within its own time.
     #[error("does not {0} in time")]
     Slow(&'static str),
+    /// A command failed, and others had to stop for it.
+    #[error("failed at a command: {0:#x}")]
+    Command(u32),
     /// It gave an answer to what it was not asked.
     #[error("answered command {0}, which it does not have")]
     BogusAnswer(u32),
@@ -226,6 +230,11 @@ impl<E: Engine> Host<E> {
             }
         }
         self.room.notify(usize::MAX);
+    }
+
+    /// Whether [`Host::recover`] has something to do.
+    pub(crate) fn wants_recovery(&self) -> bool {
+        self.table.borrow().wants_recovery()
     }
 
     /// Recovers the controller if that is wanted.

@@ -44,7 +44,7 @@ impl Engine for Fake {
         state.fatal = false;
         state.answers.clear();
         state.commands.clear();
-        state.recovery.unwrap_or(Recovery::Good { blamed: None })
+        state.recovery.unwrap_or(Recovery::Good { blamed: None, is_cache_kept: false })
     }
 }
 
@@ -290,9 +290,9 @@ fn only_the_blamed_request_pays_for_an_error_that_stops_the_others() {
     assert!(turn!(bad).is_pending());
     assert!(turn!(good).is_pending());
     let guilty = fake.all()[0].0;
-    fake.0.borrow_mut().recovery = Some(Recovery::Good { blamed: Some(guilty) });
+    fake.0.borrow_mut().recovery = Some(Recovery::Good { blamed: Some(guilty), is_cache_kept: true });
     for _ in 0..5 {
-        fake.0.borrow_mut().answers.push_back(Err(Problem::Fatal(1)));
+        fake.0.borrow_mut().answers.push_back(Err(Problem::Command(0x4041)));
         tick(&host);
         tick(&host);
     }
@@ -303,6 +303,7 @@ fn only_the_blamed_request_pays_for_an_error_that_stops_the_others() {
     drop(again);
     host.complete();
     assert!(matches!(turn!(good), Poll::Ready(Ok(_))));
+    assert_eq!(disk.failed_flushes(), 0);
 }
 
 #[test]

@@ -356,7 +356,7 @@ impl Engine for Controller {
 
     async fn recover(&mut self, pause: &impl AsyncFn(Duration)) -> Recovery {
         match self.start(pause).await {
-            Ok(()) => Recovery::Good { blamed: None },
+            Ok(()) => Recovery::Good { blamed: None, is_cache_kept: false },
             Err(problem) => {
                 let stopped = self.stop(pause).await.is_ok() || self.is_stopped;
                 if stopped { Recovery::Stopped(problem) } else { Recovery::Lost(problem) }

@@ -202,6 +202,9 @@ impl Transport for FakeDevice {
         let mut state = self.0.borrow_mut();
         if status != DeviceStatus::empty() || !state.resets_ignored {
             state.status = status;
+            if status == DeviceStatus::empty() {
+                state.rings = [Rings::default(); 3];
+            }
         }
     }
     fn set_guest_page_size(&mut self, _: u32) {}

@@ -96,7 +96,7 @@ fn on_bus(bench: &Bench, bus: Bus, firmware: Firmware) -> Result<()> {
     main_job(bench, node)
 }
 
-fn main_job(bench: &Bench, node: Node) -> Result<()> {
+pub(super) fn main_job(bench: &Bench, node: Node) -> Result<()> {
     let (sample, restored) = (bench.path("sample"), bench.path("restored"));
     tree::make_sample(&sample)?;
     let mut machine = node.boot()?;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod disks;
 mod endings;
 mod flood;
 mod hostile;
@@ -76,6 +77,11 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("scsi-bios-boot", boots::scsi_by_bios),
     ("ahci-archives-survive-a-power-cut", boots::ahci),
     ("ahci-bios-boot", boots::ahci_by_bios),
+    ("sectors-of-4096-bytes-hold-the-same-image", disks::long_sectors),
+    ("disks-in-another-order-are-the-same-store", disks::in_another_order),
+    ("disk-errors-are-tried-again-or-told", disks::errors),
+    ("slow-disk-is-waited-for", disks::slow),
+    ("pulled-disk-is-said-and-hangs-nobody", disks::pulled),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),

@@ -199,7 +199,8 @@ impl<T: Transport, H: Hal + 'static> Scsi<T, H> {
         let answer = self.ask(place, &command::inquiry(None), pause).await?;
         let Some(model) = answer.as_deref().and_then(command::model) else { return Ok(None) };
         self.ask(place, &command::test_unit_ready(), pause).await?;
-        let mut page = async |cdb: Cdb| Ok::<_, Problem>(self.ask(place, &cdb, pause).await?.unwrap_or_default());
+        let mut page =
+            async |cdb: Cdb| Ok::<_, Problem>(self.ask(place, &cdb, pause).await?.unwrap_or_default());
         let serial = command::serial(&page(command::inquiry(Some(command::PAGE_SERIAL))).await?);
         let guid = command::guid(&page(command::inquiry(Some(command::PAGE_NAMES))).await?);
         let limits = page(command::inquiry(Some(command::PAGE_LIMITS))).await?;
@@ -318,7 +319,7 @@ impl<T: Transport, H: Hal + 'static> Engine for Scsi<T, H> {
         match Self::start(&mut self.transport) {
             Ok(ring) => {
                 self.ring = Some(ring);
-                Recovery::Good { blamed: None }
+                Recovery::Good { blamed: None, is_cache_kept: false }
             }
             Err(problem) => Recovery::Stopped(problem),
         }

@@ -1,0 +1,144 @@
+//! Disks on every bus: with long sectors, in another order, failing, slow, and pulled out.
+
+use super::{Bench, Node, boots};
+use crate::client::Client;
+use crate::machine::{Bus, Fault, Firmware, Machine};
+use anyhow::{Context, Result, ensure};
+use std::time::{Duration, Instant};
+
+const EVERY_BUS: [Bus; 4] = [Bus::Virtio, Bus::Nvme, Bus::Scsi, Bus::Ahci];
+/// How long the node may take to say what is wrong.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// An image whose tables count in sectors of 512 bytes, on disks that have longer ones.
+pub fn long_sectors(bench: &Bench) -> Result<()> {
+    // QEMU's SATA disks have sectors of 512 bytes only.
+    for bus in [Bus::Nvme, Bus::Scsi, Bus::Virtio] {
+        let disk = bench.image("1G", &[])?;
+        let mut node = bench.node(&disk)?;
+        // SeaBIOS reads sectors of 512 bytes alone.
+        node.spec.firmware = Firmware::Direct;
+        node.spec.bus = bus;
+        node.spec.sector_size = 4096;
+        boots::main_job(bench, node).with_context(|| format!("{bus:?}"))?;
+        std::fs::remove_file(disk)?;
+        for tree in ["sample", "restored"] {
+            std::fs::remove_dir_all(bench.path(tree))?;
+        }
+    }
+    Ok(())
+}
+
+/// Two disks that hold one store change places, and then buses.
+pub fn in_another_order(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &["grow=disks"])?;
+    let blank = bench.path("blank");
+    std::fs::File::create(&blank)?.set_len(300 << 20)?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.bus = Bus::Nvme;
+    node.spec.disks.push(blank);
+    let mut machine = node.boot()?;
+    machine.wait_for_console("disk1: it was blank; 5 arenas on it belong to the store now", LIMIT)?;
+    let score = write_synced(&node, b"written before the disks changed places")?;
+    machine.cut_power()?;
+    for bus in EVERY_BUS {
+        node.spec.disks.reverse();
+        node.spec.bus = bus;
+        let machine = node.boot().with_context(|| format!("{bus:?}"))?;
+        let found = node.client()?.read(&score)?;
+        ensure!(found == b"written before the disks changed places", "{bus:?}: other bytes");
+        ensure!(!machine.console().contains("it was blank"), "{bus:?}: a disk was added twice");
+        write_synced(&node, format!("on {bus:?}").as_bytes())?;
+        node.stop(machine)?;
+    }
+    let disks: Vec<&str> = node.spec.disks.iter().filter_map(|disk| disk.to_str()).collect();
+    bench.programs.granary(&[&["disk", "check"], &disks[..]].concat(), bench.folder.path()).map(|_| ())
+}
+
+fn write_synced(node: &Node, block: &[u8]) -> Result<[u8; 20]> {
+    let mut client = node.client()?;
+    let score = client.write(block)?;
+    client.sync()?;
+    Ok(score)
+}
+
+/// A write that fails once is written again, and nobody is troubled; a flush that fails is told, and the sync after it
+/// covers what the first did not.
+pub fn errors(bench: &Bench) -> Result<()> {
+    for bus in [Bus::Nvme, Bus::Scsi, Bus::Ahci] {
+        for fault in [Fault::OneWrite, Fault::OneFlush] {
+            one_error(bench, bus, fault).with_context(|| format!("{bus:?}, {fault:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn one_error(bench: &Bench, bus: Bus, fault: Fault) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.bus = bus;
+    node.spec.fault = Some(fault);
+    let mut machine = node.boot()?;
+    let mut client = node.client()?;
+    let score = client.write(b"through an error")?;
+    let synced = client.sync();
+    // The start itself may have met the error already.
+    let told = machine.console().contains("cannot flush");
+    ensure!(synced.is_ok() || fault == Fault::OneFlush, "a write that failed once failed the sync");
+    ensure!(fault == Fault::OneWrite || told, "a flush failed, and nobody said so:\n{}", machine.console());
+    drop(client);
+    let mut client = node.client()?;
+    client.sync().context("the sync after the error")?;
+    machine.cut_power()?;
+    node.spec.fault = None;
+    let machine = node.boot()?;
+    ensure!(node.client()?.read(&score)? == b"through an error", "the block came back otherwise");
+    node.stop(machine)?;
+    Ok(std::fs::remove_file(disk)?)
+}
+
+/// A disk of a few requests a second.
+pub fn slow(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.bus = Bus::Nvme;
+    node.spec.fault = Some(Fault::Slow { requests: 40 });
+    let mut machine = node.boot()?;
+    let score = write_synced(&node, b"slowly")?;
+    machine.cut_power()?;
+    let machine = node.boot()?;
+    ensure!(node.client()?.read(&score)? == b"slowly", "the block came back otherwise");
+    node.stop(machine)
+}
+
+/// The only disk goes while the node runs: it says so, answers with errors, and stops when it is told to.
+pub fn pulled(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    // Of QEMU's buses the one that lets go of a disk without asking the guest.
+    node.spec.bus = Bus::Scsi;
+    let mut machine = node.boot()?;
+    let score = write_synced(&node, b"before the disk went")?;
+    machine.pull_disk(0)?;
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    refuses_to_sync(&node, &mut machine)?;
+    ensure!(began.elapsed() < LIMIT, "clients waited {:?} for an answer", began.elapsed());
+    machine.wait_for_console("cannot write sectors", LIMIT)?;
+    machine.press_power_button(crate::run::STOP_LIMIT)?;
+    let machine = node.boot()?;
+    ensure!(node.client()?.read(&score)? == b"before the disk went", "the block came back otherwise");
+    node.stop(machine)
+}
+
+fn refuses_to_sync(node: &Node, machine: &mut Machine) -> Result<()> {
+    let mut client: Client = node.client()?;
+    let written = client.write(b"after the disk went").and_then(|_| client.sync());
+    ensure!(written.is_err(), "a sync was answered without a disk:\n{}", machine.console());
+    ensure!(machine.is_running(), "the node is gone with its disk:\n{}", machine.console());
+    Ok(())
+}
