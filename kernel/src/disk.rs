@@ -31,6 +31,15 @@ pub struct DiskIdentity {
     pub guid: String,
 }
 
+impl DiskIdentity {
+    /// Puts disks into an order that lasts: by their own names, whatever slot or bus they are found in; those that have
+    /// none come last, by place.
+    pub fn order(&self) -> impl Ord + '_ {
+        let is_nameless = self.serial.is_empty() && self.guid.is_empty();
+        (is_nameless, &self.serial, &self.guid, &self.unit, self.place)
+    }
+}
+
 impl fmt::Display for DiskIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} disk at pci {}", self.kind, self.place)?;
@@ -177,5 +186,46 @@ impl BlockDevice for Disk {
 
     fn failed_flushes(&self) -> u64 {
         self.sectors.failed_flushes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    fn identity(serial: &str, guid: &str, device: u8) -> DiskIdentity {
+        let place = DeviceFunction { bus: 0, device, function: 0 };
+        DiskIdentity {
+            kind: "nvme",
+            place,
+            unit: "namespace 1".into(),
+            serial: serial.into(),
+            guid: guid.into(),
+        }
+    }
+
+    #[test]
+    fn disks_keep_their_order_when_they_change_places() {
+        let mut here =
+            [identity("", "", 1), identity("b", "", 2), identity("a", "", 3), identity("", "7", 4)];
+        let mut there =
+            [identity("a", "", 1), identity("", "7", 2), identity("b", "", 3), identity("", "", 4)];
+        for disks in [&mut here, &mut there] {
+            disks.sort_by(|one, other| one.order().cmp(&other.order()));
+            let names: Vec<_> = disks.iter().map(|disk| (disk.serial.as_str(), disk.guid.as_str())).collect();
+            assert_eq!(names, [("", "7"), ("a", ""), ("b", ""), ("", "")]);
+        }
+    }
+
+    #[test]
+    fn a_disk_is_called_by_all_that_it_has() {
+        let shown = identity("s", "7", 2).to_string();
+        assert_eq!(shown, "nvme disk at pci 00:02.0, namespace 1, serial s, guid 7");
+        assert_eq!(
+            DiskIdentity { unit: "".into(), ..identity("", "", 2) }.to_string(),
+            "nvme disk at pci 00:02.0"
+        );
     }
 }

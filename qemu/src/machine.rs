@@ -97,6 +97,8 @@ pub enum Fault {
     OneWrite,
     /// The first flush fails.
     OneFlush,
+    /// A sector of 512 bytes cannot be read.
+    BadSector(u64),
     /// It takes its time.
     Slow {
         /// Requests a second that it does.
@@ -199,8 +201,11 @@ impl Spec {
             let file = path_text(disk)?.replace(',', ",,");
             let drive = match self.fault.filter(|_| index == 0) {
                 None => format!("file={file}"),
-                Some(Fault::OneWrite) => failing("write", &file),
-                Some(Fault::OneFlush) => failing("flush", &file),
+                Some(Fault::OneWrite) => failing(&file, &[("iotype", "write"), ("once", "on")]),
+                Some(Fault::OneFlush) => failing(&file, &[("iotype", "flush"), ("once", "on")]),
+                Some(Fault::BadSector(sector)) => {
+                    failing(&file, &[("iotype", "read"), ("sector", &sector.to_string())])
+                }
                 Some(Fault::Slow { requests }) => format!("file={file},throttling.iops-total={requests}"),
             };
             let drive = format!("if=none,id=disk{index},format=raw,cache=writeback,{drive}");
@@ -256,10 +261,10 @@ impl Spec {
     }
 }
 
-/// Options of a disk of which the first request of a kind fails with an I/O error.
-fn failing(kind: &str, file: &str) -> String {
-    let rule = [("event", "none"), ("iotype", kind), ("errno", "5"), ("once", "on")];
-    let rule = rule.map(|(key, value)| format!(",file.inject-error.0.{key}={value}")).concat();
+/// Options of a disk of which the requests that a rule names fail with an I/O error.
+fn failing(file: &str, rule: &[(&str, &str)]) -> String {
+    let rule = [("event", "none"), ("errno", "5")].iter().chain(rule);
+    let rule: String = rule.map(|(key, value)| format!(",file.inject-error.0.{key}={value}")).collect();
     format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}{rule}")
 }
 

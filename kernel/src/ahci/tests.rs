@@ -46,11 +46,12 @@ struct State {
 struct Fake(Rc<RefCell<State>>);
 
 fn read(address: u64, len: usize) -> Vec<u8> {
-    // SAFETY: tests read only where the driver said that its tables and buffers are.
-    (address..)
-        .take(len)
-        .map(|at| unsafe { ptr::with_exposed_provenance::<u8>(at as usize).read_volatile() })
-        .collect()
+    let byte = |at: u64| {
+        let place = ptr::with_exposed_provenance::<u8>(at as usize);
+        // SAFETY: tests read only where the driver said that its queues and buffers are.
+        unsafe { place.read_volatile() }
+    };
+    (address..).take(len).map(byte).collect()
 }
 
 fn write(address: u64, bytes: &[u8]) {
@@ -126,7 +127,8 @@ impl Fake {
             return;
         }
         let opcode = self.fis(0)[2];
-        let bytes = match (opcode, self.0.borrow().log) {
+        let log = self.0.borrow().log;
+        let bytes = match (opcode, log) {
             (0xec, _) => self.0.borrow().identity,
             (0x2f, Some(slot)) => {
                 let mut log = [0; ANSWER_LEN];
@@ -172,6 +174,7 @@ impl Fake {
     }
 
     fn finish(&self, slot: u16) {
+        self.set(register::TASK_FILE, |_| 0x50);
         self.set(register::ISSUED, |bits| bits & !(1 << slot));
         self.set(register::QUEUED, |bits| bits & !(1 << slot));
         self.set(register::INTERRUPTS, |bits| bits | 1 << 3);

@@ -42,7 +42,7 @@ pub type NetworkCard = VirtioNetwork<PciTransport>;
 /// What was found and started.
 #[derive(Default)]
 pub struct Devices {
-    /// Disks, by their place.
+    /// Disks, by their own names.
     pub disks: Vec<Rc<Disk>>,
     /// Network cards, by their place.
     pub cards: Vec<NetworkCard>,
@@ -108,6 +108,7 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
             log::error!("pci {}: the device {error}; it is not used", function.place);
         }
     }
+    devices.disks.sort_by(|one, other| one.identity().order().cmp(&other.identity().order()));
     for disk in &devices.disks {
         narrow(disk).await;
     }

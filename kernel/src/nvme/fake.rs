@@ -56,11 +56,12 @@ pub(super) struct State {
 pub(super) struct FakeNvme(pub(super) Rc<RefCell<State>>);
 
 fn read(address: u64, len: usize) -> Vec<u8> {
-    // SAFETY: tests read only where the driver said that its queues and buffers are.
-    (address..)
-        .take(len)
-        .map(|at| unsafe { ptr::with_exposed_provenance::<u8>(at as usize).read_volatile() })
-        .collect()
+    let byte = |at: u64| {
+        let place = ptr::with_exposed_provenance::<u8>(at as usize);
+        // SAFETY: tests read only where the driver said that its queues and buffers are.
+        unsafe { place.read_volatile() }
+    };
+    (address..).take(len).map(byte).collect()
 }
 
 fn write(address: u64, bytes: &[u8]) {

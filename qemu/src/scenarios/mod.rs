@@ -80,6 +80,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("sectors-of-4096-bytes-hold-the-same-image", disks::long_sectors),
     ("disks-in-another-order-are-the-same-store", disks::in_another_order),
     ("disk-errors-are-tried-again-or-told", disks::errors),
+    ("bad-sector-costs-one-block", disks::bad_sector),
     ("slow-disk-is-waited-for", disks::slow),
     ("pulled-disk-is-said-and-hangs-nobody", disks::pulled),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),

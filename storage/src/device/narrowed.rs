@@ -155,7 +155,10 @@ mod tests {
 
     fn sectors(disk: &Narrowed<RamDisk>) -> Vec<u8> {
         let bytes = block_on(disk.read(0, 32)).unwrap();
-        bytes.chunks(512).map(|sector| if sector.iter().all(|byte| *byte == sector[0]) { sector[0] } else { 255 }).collect()
+        bytes
+            .chunks(512)
+            .map(|sector| if sector.iter().all(|byte| *byte == sector[0]) { sector[0] } else { 255 })
+            .collect()
     }
 
     #[test]
@@ -167,8 +170,9 @@ mod tests {
                 assert!((first..).zip(read.chunks(512)).all(|(at, sector)| sector == [at as u8; 512]));
                 assert_eq!(read.len() as u64, count * 512);
                 block_on(disk.write(first, vec![99; count as usize * 512].into())).unwrap();
-                let expected: Vec<u8> =
-                    (0..32).map(|at| if (first..first + count).contains(&at) { 99 } else { at as u8 }).collect();
+                let expected: Vec<u8> = (0..32)
+                    .map(|at| if (first..first + count).contains(&at) { 99 } else { at as u8 })
+                    .collect();
                 assert_eq!(sectors(&disk), expected, "{first}+{count}");
             }
         }

@@ -41,7 +41,8 @@ pub async fn sector_size_of_tables<D: BlockDevice>(device: &D) -> Result<Option<
     if own <= SECTOR_SIZE_MIN || device.sector_count() < 2 {
         return Ok(None);
     }
-    let has_table = |sector: &[u8]| gpt::Header::parse(sector, gpt::PRIMARY_AT).is_ok() || prep::parse(sector).is_some();
+    let has_table =
+        |sector: &[u8]| gpt::Header::parse(sector, gpt::PRIMARY_AT).is_ok() || prep::parse(sector).is_some();
     if has_table(&device.read(1, 1).await?) {
         return Ok(None);
     }

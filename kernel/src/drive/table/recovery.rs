@@ -4,7 +4,8 @@
 
 use super::super::{Engine, Problem, Recovery, Verdict, Work};
 use super::{
-    FLUSH_PATIENCE_TICKS, Failure, PATIENCE_TICKS, PROBE_TICKS, PROBE_TICKS_MAX, RECOVERIES_MAX, Table, Unit, Waiter,
+    FLUSH_PATIENCE_TICKS, Failure, PATIENCE_TICKS, PROBE_TICKS, PROBE_TICKS_MAX, RECOVERIES_MAX, Table, Unit,
+    Waiter,
 };
 use crate::drive::Kind;
 use alloc::vec::Vec;
