@@ -145,7 +145,7 @@ impl Fake {
     }
 
     fn header(&self, slot: u16) -> u64 {
-        u64::from(self.read(0)) | u64::from(self.read(4)) << 32 | u64::from(slot) * 32
+        u64::from(self.read(0)) | u64::from(self.read(4)) << 32 | (u64::from(slot) * 32)
     }
 
     fn table(&self, slot: u16) -> u64 {

@@ -68,8 +68,8 @@ fn write_synced(node: &Node, block: &[u8]) -> Result<[u8; 20]> {
     Ok(score)
 }
 
-/// A write that fails once is written again, and nobody is troubled; a flush that fails is told, and the sync after it
-/// covers what the first did not.
+/// A write that fails once is written again, and nobody is troubled where that costs no cache; a flush that fails is
+/// told, and the sync after it covers what the first did not.
 pub fn errors(bench: &Bench) -> Result<()> {
     for bus in [Bus::Nvme, Bus::Scsi, Bus::Ahci] {
         for fault in [Fault::OneWrite, Fault::OneFlush] {
@@ -89,7 +89,9 @@ fn one_error(bench: &Bench, bus: Bus, fault: Fault) -> Result<()> {
     let mut client = node.client()?;
     let score = client.write(b"through an error")?;
     let synced = client.sync();
-    ensure!(synced.is_ok() || fault == Fault::OneFlush, "a write that failed once failed the sync");
+    // QEMU's SATA disks keep no log of errors, so the disk is reset, and its cache counts as lost: the next sync covers it.
+    let may_fail = fault == Fault::OneFlush || bus == Bus::Ahci;
+    ensure!(synced.is_ok() || may_fail, "a write that failed once failed the sync");
     if fault == Fault::OneFlush {
         // The start itself may have met the error already; told it is in any case.
         machine.wait_for_console("cannot flush", LIMIT)?;
