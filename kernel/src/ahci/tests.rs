@@ -194,7 +194,9 @@ fn open(device: &Fake, slots: u16) -> Result<Option<FoundDisk<Fake>>, Problem> {
     opened
 }
 
-fn disk(depth: u16) -> (Fake, Rc<Host<Port<Fake>>>, Drive<Port<Fake>>) {
+type FakeHost = Rc<Host<Port<Fake>>>;
+
+fn disk(depth: u16) -> (Fake, FakeHost, Drive<Port<Fake>>) {
     let device = Fake::new(depth);
     let found = open(&device, 32).unwrap().unwrap();
     let host = Host::new(found.port);
