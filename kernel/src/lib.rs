@@ -12,6 +12,9 @@
 //! | [`time`], [`entropy`], [`console`], [`mod@panic`] | one machine service each | storage, net |
 //! | [`pci`] | functions, their registers, their interrupt messages | any device |
 //! | [`virtio`] | the devices of virtual machines, on the virtio-drivers crate | file systems, packets' meaning |
+//! | `drive` | disks behind a controller: waiting, second attempts, recovery | commands, registers |
+//! | `ahci` | SATA controllers and their disks | PCI, what is on disks |
+//! | `nvme` | NVMe controllers | PCI, what is on disks |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
@@ -25,18 +28,21 @@ extern crate alloc;
 extern crate std;
 
 pub mod acpi;
+mod ahci;
 pub mod arch;
 pub mod boot_info;
 pub mod command_line;
 pub mod console;
 pub mod devices;
 pub mod disk;
+mod drive;
 pub mod entropy;
 pub mod executor;
 pub mod interrupts;
 pub mod loader;
 pub mod memory;
 mod node;
+mod nvme;
 pub mod panic;
 pub mod pci;
 pub mod selftest;

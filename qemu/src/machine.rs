@@ -5,6 +5,7 @@ use crate::qmp;
 use crate::serial::Serial;
 use crate::wire::WirePorts;
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -60,6 +61,12 @@ pub struct Spec {
     pub kernel: PathBuf,
     /// Raw disk images, in order.
     pub disks: Vec<PathBuf>,
+    /// What the disks hang on.
+    pub bus: Bus,
+    /// Bytes in a sector of the disks.
+    pub sector_size: u32,
+    /// What is wrong with the first disk.
+    pub fault: Option<Fault>,
     /// Bytes, as QEMU writes them (`1G`).
     pub memory: String,
     /// Processors.
@@ -81,6 +88,22 @@ pub struct Spec {
     pub network: Network,
     /// Where the guest finds randomness.
     pub randomness: Randomness,
+}
+
+/// What is wrong with a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The first write fails.
+    OneWrite,
+    /// The first flush fails.
+    OneFlush,
+    /// A sector of 512 bytes cannot be read.
+    BadSector(u64),
+    /// It takes its time.
+    Slow {
+        /// Requests a second that it does.
+        requests: u32,
+    },
 }
 
 /// What the network card hangs on.
@@ -113,6 +136,9 @@ impl Spec {
         Spec {
             kernel: kernel.to_owned(),
             disks: vec![disk.to_owned()],
+            bus: Bus::Virtio,
+            sector_size: 512,
+            fault: None,
             memory: "1G".into(),
             processors: 1,
             firmware: Firmware::Direct,
@@ -148,23 +174,55 @@ impl Spec {
             Firmware::Bios => bail!("only --firmware direct passes a command line; use --set instead"),
             Firmware::Uefi => bail!("this version has no UEFI loader: use --firmware direct or bios"),
         }
-        for (index, disk) in self.disks.iter().enumerate() {
-            // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
-            // for what reached the host, which is what a power cut leaves.
-            let drive = format!(
-                "if=none,id=disk{index},format=raw,cache=writeback,file={}",
-                path_text(disk)?.replace(',', ",,")
-            );
-            let boot = if self.firmware == Firmware::Direct { "" } else { &format!(",bootindex={index}") };
-            let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}{boot}");
-            add(&["-drive", &drive, "-device", &device]);
-        }
+        let disks = self.disk_arguments()?;
+        add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
         add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
         if self.debug_exit {
             add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        }
+        Ok(args)
+    }
+
+    /// The disks and what they hang on.
+    fn disk_arguments(&self) -> Result<Vec<String>> {
+        let mut args = Vec::new();
+        match self.bus {
+            Bus::Scsi => args.extend(["-device".into(), "virtio-scsi-pci,id=scsi0".into()]),
+            // The machine q35 has one of its own.
+            Bus::Ahci if self.machine != "q35" => args.extend(["-device".into(), "ahci,id=ide".into()]),
+            Bus::Virtio | Bus::Nvme | Bus::Ahci => {}
+        }
+        for (index, disk) in self.disks.iter().enumerate() {
+            // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
+            // for what reached the host, which is what a power cut leaves.
+            let file = path_text(disk)?.replace(',', ",,");
+            let drive = match self.fault.filter(|_| index == 0) {
+                None => format!("file={file}"),
+                Some(Fault::OneWrite) => failing(&file, &[("iotype", "write"), ("once", "on")]),
+                Some(Fault::OneFlush) => failing(&file, &[("iotype", "flush"), ("once", "on")]),
+                Some(Fault::BadSector(sector)) => {
+                    failing(&file, &[("iotype", "read"), ("sector", &sector.to_string())])
+                }
+                Some(Fault::Slow { requests }) => format!("file={file},throttling.iops-total={requests}"),
+            };
+            let drive = format!("if=none,id=disk{index},format=raw,cache=writeback,{drive}");
+            let device = match self.bus {
+                Bus::Virtio => "virtio-blk-pci".to_owned(),
+                Bus::Nvme => "nvme".to_owned(),
+                Bus::Scsi => format!("scsi-hd,bus=scsi0.0,scsi-id={index}"),
+                Bus::Ahci => format!("ide-hd,bus=ide.{index}"),
+            };
+            let sector = match self.sector_size {
+                512 => String::new(),
+                size => format!(",logical_block_size={size},physical_block_size={size}"),
+            };
+            let boot = if self.firmware == Firmware::Direct { "" } else { &format!(",bootindex={index}") };
+            let device =
+                format!("{device},id=device{index},drive=disk{index},serial=granary{index}{sector}{boot}");
+            args.extend(["-drive".into(), drive, "-device".into(), device]);
         }
         Ok(args)
     }
@@ -201,6 +259,13 @@ impl Spec {
         let serial = Serial::capture(child.stdout.take(), child.stderr.take());
         Ok(Machine { child, serial, qmp_path, _sockets: sockets, started })
     }
+}
+
+/// Options of a disk of which the requests that a rule names fail with an I/O error.
+fn failing(file: &str, rule: &[(&str, &str)]) -> String {
+    let rule = [("event", "none"), ("errno", "5")].iter().chain(rule);
+    let rule: String = rule.map(|(key, value)| format!(",file.inject-error.0.{key}={value}")).collect();
+    format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}{rule}")
 }
 
 /// The program that is started.
@@ -279,8 +344,13 @@ impl Machine {
 
     /// Presses the power button and waits for the machine to switch itself off.
     pub fn press_power_button(&mut self, limit: Duration) -> Result<()> {
-        qmp::execute(&self.qmp_path, "system_powerdown")?;
+        qmp::execute(&self.qmp_path, "system_powerdown", &json!({}))?;
         self.wait_for_end(limit).context("the node did not stop by itself after the power button")
+    }
+
+    /// Pulls out the disk of that number, which its bus must allow while the machine runs.
+    pub fn pull_disk(&self, index: usize) -> Result<()> {
+        qmp::execute(&self.qmp_path, "device_del", &json!({ "id": format!("device{index}") }))
     }
 
     /// Waits until QEMU has ended by itself, with status 0.

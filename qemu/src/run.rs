@@ -40,7 +40,7 @@ pub struct RunArgs {
     /// How the node boots (uefi: not in this version)
     #[arg(long, value_enum, default_value_t = Firmware::Direct)]
     firmware: Firmware,
-    /// Bus of the disk (only virtio in this version)
+    /// Bus of the disk
     #[arg(long, value_enum, default_value_t = Bus::Virtio)]
     bus: Bus,
     /// Network card (only virtio in this version)
@@ -89,6 +89,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
+        bus: args.bus,
         forwards: forwards(args, venti_port, http_port, p9_port)?,
         ..Spec::new(&programs.kernel, &disk)
     };
@@ -105,7 +106,6 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
 
 /// What the contract names and a later version brings: said at once, not found out by waiting.
 fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
-    ensure!(args.bus == Bus::Virtio, "this version drives disks on virtio only: leave --bus at virtio");
     ensure!(args.nic == Nic::Virtio, "this version drives virtio network cards only: leave --nic at virtio");
     ensure!(
         args.firmware != Firmware::Uefi,

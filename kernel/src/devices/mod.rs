@@ -3,6 +3,7 @@
 //! Knows the table of drivers. Must not know what a node does with disks and cards.
 
 pub mod check;
+mod drives;
 
 use crate::acpi::Acpi;
 use crate::disk::{Device, Disk, DiskIdentity};
@@ -24,6 +25,7 @@ use alloc::vec::Vec;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
+use storage::disk::sector_size_of_tables;
 use virtio_drivers::transport::DeviceType;
 use virtio_drivers::transport::pci::virtio_device_type;
 
@@ -40,7 +42,7 @@ pub type NetworkCard = VirtioNetwork<PciTransport>;
 /// What was found and started.
 #[derive(Default)]
 pub struct Devices {
-    /// Disks, by their place.
+    /// Disks, by their own names.
     pub disks: Vec<Rc<Disk>>,
     /// Network cards, by their place.
     pub cards: Vec<NetworkCard>,
@@ -52,14 +54,23 @@ enum Driver {
     Block,
     Network,
     Entropy,
+    Nvme,
+    Ahci,
+    Scsi,
 }
 
-/// The table of drivers. Other buses' disks (NVMe by class 010802, AHCI by 010601) would be further lines.
+/// The table of drivers.
 fn driver_for(function: &Function) -> Option<Driver> {
+    match (function.info.class, function.info.subclass, function.info.prog_if) {
+        (0x01, 0x08, 0x02) => return Some(Driver::Nvme),
+        (0x01, 0x06, 0x01) => return Some(Driver::Ahci),
+        _ => {}
+    }
     match virtio_device_type(&function.info)? {
         DeviceType::Block => Some(Driver::Block),
         DeviceType::Network => Some(Driver::Network),
         DeviceType::EntropySource => Some(Driver::Entropy),
+        DeviceType::ScsiHost => Some(Driver::Scsi),
         _ => None,
     }
 }
@@ -71,6 +82,10 @@ enum StartError {
     Transport(#[from] TransportError),
     #[error(transparent)]
     Device(#[from] Problem),
+    #[error(transparent)]
+    Controller(#[from] crate::drive::Problem),
+    #[error("has no registers: firmware gave it no address")]
+    NoRegisters,
     #[error("does not say who it is within {} s", IDENTIFY_WAIT.as_secs())]
     Silent,
 }
@@ -93,15 +108,39 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
             log::error!("pci {}: the device {error}; it is not used", function.place);
         }
     }
+    devices.disks.sort_by(|one, other| one.identity().order().cmp(&other.identity().order()));
+    for disk in &devices.disks {
+        narrow(disk).await;
+    }
     devices
 }
 
+/// An image that was made for sectors of 512 bytes starts on a disk with longer ones, too.
+async fn narrow(disk: &Disk) {
+    if let Ok(Some(size)) = sector_size_of_tables(disk).await
+        && disk.narrow(size)
+    {
+        log::info!("{}: its tables count in sectors of {size}, and so do we", disk.identity());
+    }
+}
+
 async fn start_one(driver: Driver, function: &mut Function, devices: &mut Devices) -> Result<(), StartError> {
-    let transport = PciTransport::open(function)?;
     match driver {
-        Driver::Block => devices.disks.push(start_disk(function, transport).await?),
-        Driver::Network => devices.cards.push(start_card(function, transport)?),
-        Driver::Entropy => start_entropy(transport)?,
+        Driver::Block => {
+            let transport = PciTransport::open(function)?;
+            devices.disks.push(start_disk(function, transport).await?);
+        }
+        Driver::Network => {
+            let transport = PciTransport::open(function)?;
+            devices.cards.push(start_card(function, transport)?);
+        }
+        Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
+        Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
+        Driver::Ahci => devices.disks.extend(drives::start_ahci(function).await?),
+        Driver::Scsi => {
+            let transport = PciTransport::open(function)?;
+            devices.disks.extend(drives::start_scsi(function, transport).await?);
+        }
     }
     Ok(())
 }
@@ -137,13 +176,19 @@ async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Res
         }
     };
     let geometry = *disk.geometry();
-    let identity = DiskIdentity { kind: "virtio", place: function.place, serial };
+    let identity = DiskIdentity {
+        kind: "virtio",
+        place: function.place,
+        unit: String::new(),
+        serial,
+        guid: String::new(),
+    };
     let disk = Rc::new(Disk::new(identity, Device::VirtioBlock(disk)));
     log::info!("{}: {}", disk.identity(), describe(&geometry, disk.depth()));
     let served = Rc::clone(&disk);
     spawn(async move {
-        match served.device() {
-            Device::VirtioBlock(disk) => serve_disk(disk, &signal).await,
+        if let Device::VirtioBlock(disk) = served.device() {
+            serve_disk(disk, &signal).await;
         }
     });
     Ok(disk)

@@ -9,6 +9,7 @@ pub mod heap;
 pub mod map;
 pub mod mmio;
 pub mod paging;
+pub(crate) mod shared;
 pub mod size_class;
 
 use crate::arch::cpu;

@@ -151,7 +151,7 @@ fn blank<D>(disks: Vec<NamedDisk<Rc<Disk>>>, survey: &Survey<D>) -> Vec<NamedDis
 
 fn tell_findings<D>(disks: &[Rc<Disk>], survey: &Survey<D>) {
     if disks.is_empty() {
-        log::error!("no disk found: give the machine a virtio disk");
+        log::error!("no disk found: give the machine one on virtio, NVMe, SATA or virtio-scsi");
     }
     for finding in &survey.findings {
         log::warn!("{finding}");

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`config`] | the ways to configuration space | registers' meaning |
 //! | [`capability`] | the list of capabilities | what they are for |
+//! | [`msi`] | a device's only interrupt message | what it means |
 //! | [`msix`] | a device's table of interrupt messages | who uses which entry |
 //!
 //! Firmware (or the hypervisor) has numbered the buses and placed the BARs; we take what we find. Must not
@@ -11,6 +12,7 @@
 
 pub mod capability;
 pub mod config;
+pub mod msi;
 pub mod msix;
 
 use crate::acpi::Acpi;

@@ -79,7 +79,7 @@ pub(super) struct State {
     pub(super) resets_ignored: bool,
     pub(super) queue_max: u32,
     pub(super) notices: usize,
-    rings: [Rings; 2],
+    rings: [Rings; 3],
 }
 
 /// The device, shared by the driver's transport and the test.
@@ -104,7 +104,7 @@ impl FakeDevice {
             resets_ignored: false,
             queue_max,
             notices: 0,
-            rings: [Rings::default(); 2],
+            rings: [Rings::default(); 3],
         })))
     }
 
@@ -202,6 +202,9 @@ impl Transport for FakeDevice {
         let mut state = self.0.borrow_mut();
         if status != DeviceStatus::empty() || !state.resets_ignored {
             state.status = status;
+            if status == DeviceStatus::empty() {
+                state.rings = [Rings::default(); 3];
+            }
         }
     }
     fn set_guest_page_size(&mut self, _: u32) {}

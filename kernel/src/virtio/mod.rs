@@ -8,6 +8,7 @@
 //! | `ring`, `buffer` | a virtqueue that owns what is in flight; memory for transfers | requests |
 //! | [`block`] | disks | what is on them |
 //! | [`network`] | network cards | packets' meaning |
+//! | `scsi` | SCSI hosts and their disks | who waits, and how long |
 //! | [`entropy`] | the host's random numbers | what they are for |
 //!
 //! Of the crate come the queue, the `Hal` and the `Transport` trait. Its transport for PCI is not used: it
@@ -15,13 +16,14 @@
 //! lists that the device gives. Nor are its devices: they wait by spinning, and hold one flush at a time.
 
 pub mod block;
-mod buffer;
+pub(crate) mod buffer;
 pub mod entropy;
 #[cfg(test)]
 mod fake;
 pub mod hal;
 pub mod network;
 mod ring;
+pub(crate) mod scsi;
 pub mod signal;
 pub mod transport;
 

@@ -49,7 +49,7 @@ const VECTOR_QUEUES: u16 = 0;
 const VECTOR_CONFIG: u16 = 1;
 
 /// Queues whose doorbells are remembered: none of our drivers uses more.
-const QUEUES_MAX: usize = 2;
+const QUEUES_MAX: usize = 3;
 
 /// Why a function of PCI is not a device for us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

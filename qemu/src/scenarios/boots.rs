@@ -1,7 +1,7 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
 use super::{Bench, Node};
-use crate::machine::{Firmware, Randomness};
+use crate::machine::{Bus, Firmware, Randomness};
 use crate::tree;
 use anyhow::Result;
 
@@ -58,7 +58,45 @@ pub fn much_memory(bench: &Bench) -> Result<()> {
     main_job(bench, node)
 }
 
-fn main_job(bench: &Bench, node: Node) -> Result<()> {
+/// An NVMe controller; the same image.
+pub fn nvme(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Nvme, Firmware::Direct)
+}
+
+/// SeaBIOS reads the loader from NVMe, and the loader the kernel.
+pub fn nvme_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Nvme, Firmware::Bios)
+}
+
+/// virtio-scsi; the same image.
+pub fn scsi(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Scsi, Firmware::Direct)
+}
+
+/// SeaBIOS reads from virtio-scsi.
+pub fn scsi_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Scsi, Firmware::Bios)
+}
+
+/// SATA, as the machine has it; the same image.
+pub fn ahci(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Ahci, Firmware::Direct)
+}
+
+/// SeaBIOS reads from SATA.
+pub fn ahci_by_bios(bench: &Bench) -> Result<()> {
+    on_bus(bench, Bus::Ahci, Firmware::Bios)
+}
+
+fn on_bus(bench: &Bench, bus: Bus, firmware: Firmware) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = firmware;
+    node.spec.bus = bus;
+    main_job(bench, node)
+}
+
+pub(super) fn main_job(bench: &Bench, node: Node) -> Result<()> {
     let (sample, restored) = (bench.path("sample"), bench.path("restored"));
     tree::make_sample(&sample)?;
     let mut machine = node.boot()?;

@@ -3,6 +3,7 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod disks;
 mod endings;
 mod flood;
 mod hostile;
@@ -70,6 +71,18 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),
+    ("nvme-archives-survive-a-power-cut", boots::nvme),
+    ("nvme-bios-boot", boots::nvme_by_bios),
+    ("scsi-archives-survive-a-power-cut", boots::scsi),
+    ("scsi-bios-boot", boots::scsi_by_bios),
+    ("ahci-archives-survive-a-power-cut", boots::ahci),
+    ("ahci-bios-boot", boots::ahci_by_bios),
+    ("sectors-of-4096-bytes-hold-the-same-image", disks::long_sectors),
+    ("disks-in-another-order-are-the-same-store", disks::in_another_order),
+    ("disk-errors-are-tried-again-or-told", disks::errors),
+    ("bad-sector-costs-one-block", disks::bad_sector),
+    ("slow-disk-is-waited-for", disks::slow),
+    ("pulled-disk-is-said-and-hangs-nobody", disks::pulled),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),

@@ -5,6 +5,7 @@
 
 pub mod bytes_at;
 mod image;
+pub mod narrowed;
 pub mod ram;
 pub mod sim;
 pub mod stretched;

@@ -14,6 +14,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+/// The shortest sectors that there are.
+const SECTOR_SIZE_MIN: u32 = 512;
 /// Links of a chain of extended partitions that are followed.
 const EXTENDED_MAX: usize = 64;
 
@@ -27,6 +29,27 @@ pub async fn find<D: BlockDevice>(device: &D) -> Result<Layout, DeviceError> {
     finder.judge_contents().await?;
     finder.note_overlaps();
     Ok(Layout { table, parts: finder.parts, complaints: finder.complaints })
+}
+
+/// The sectors in which the tables on `device` count, if they are shorter than its own: the image was made for another
+/// disk. Looks for a GPT, and for a Plan 9 table at the start.
+///
+/// # Errors
+/// Only those of the device.
+pub async fn sector_size_of_tables<D: BlockDevice>(device: &D) -> Result<Option<u32>, DeviceError> {
+    let own = device.sector_size();
+    if own <= SECTOR_SIZE_MIN || device.sector_count() < 2 {
+        return Ok(None);
+    }
+    let has_table =
+        |sector: &[u8]| gpt::Header::parse(sector, gpt::PRIMARY_AT).is_ok() || prep::parse(sector).is_some();
+    if has_table(&device.read(1, 1).await?) {
+        return Ok(None);
+    }
+    let first = device.read(0, 1).await?;
+    let second = |size: u32| first.get(size as usize..2 * size as usize).is_some_and(has_table);
+    let mut sizes = core::iter::successors(Some(SECTOR_SIZE_MIN), |size| size.checked_mul(2));
+    Ok(sizes.by_ref().take_while(|size| *size < own).find(|size| second(*size)))
 }
 
 /// Where a partition stands, before it has a name.

@@ -21,7 +21,7 @@ pub mod prep;
 pub mod survey;
 
 pub use contents::Contents;
-pub use find::find;
+pub use find::{find, sector_size_of_tables};
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -254,3 +254,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tables_that_count_in_shorter_sectors_than_the_disk_are_known() {
+    let short = our_disk("part 9fat 2 100\n");
+    let content = block_on(short.read(0, SECTORS as u32)).unwrap();
+    let sizes = |disk: &RamDisk| block_on(sector_size_of_tables(disk)).unwrap();
+    assert_eq!(sizes(&short), None, "they are its own");
+    assert_eq!(sizes(&RamDisk::from_bytes(4096, &content)), Some(512));
+    assert_eq!(sizes(&RamDisk::from_bytes(1024, &content)), Some(512));
+    assert_eq!(sizes(&RamDisk::new(4096, 100)), None, "blank");
+    let own = RamDisk::new(4096, SECTORS);
+    own.put(4096, &gpt::encode(gpt::Guid([2; 16]), SECTORS, 4096, &[]).primary);
+    assert_eq!(sizes(&own), None);
+    let plan9 = RamDisk::new(4096, 100);
+    plan9.put(512, b"part 9fat 2 100\n");
+    assert_eq!(sizes(&plan9), Some(512));
+}
