@@ -1,7 +1,13 @@
-//! What a boot loader must know: where a kernel's parts go, where it begins, and how to tell it of the machine.
+//! What a boot loader must know: where a kernel is, where its parts go, where it begins, and how to tell it of the machine.
 //!
 //! Knows ELF's program headers (System V ABI, chapter 5), the note that names the entry, and PVH's start_info (Xen's
 //! `hvm/start_info.h`, version 1). Must not know firmware, nor touch memory: the loaders do.
+
+pub mod identity;
+mod nine_fat;
+pub mod regions;
+
+pub use nine_fat::{KERNELS, NoVolume, at_once, open_9fat};
 
 use heapless::Vec;
 

@@ -144,9 +144,12 @@ impl Spec {
                     add(&["-append", &self.command_line]);
                 }
             }
-            Firmware::Bios if self.command_line.is_empty() => {}
-            Firmware::Bios => bail!("only --firmware direct passes a command line; use --set instead"),
-            Firmware::Uefi => bail!("this version has no UEFI loader: use --firmware direct or bios"),
+            _ if !self.command_line.is_empty() => {
+                bail!("only --firmware direct passes a command line; use --set instead")
+            }
+            Firmware::Bios => {}
+            // The file with its variables in it: they are forgotten when QEMU ends, so every start is a first one.
+            Firmware::Uefi => add(&["-bios", path_text(&ovmf()?)?]),
         }
         for (index, disk) in self.disks.iter().enumerate() {
             // `cache=none` would need O_DIRECT; `writeback` honours the guest's flushes and outlives a killed QEMU only
@@ -202,6 +205,15 @@ impl Spec {
         Ok(Machine { child, serial, qmp_path, _sockets: sockets, started })
     }
 }
+
+/// UEFI firmware for virtual machines, where distributions put it.
+fn ovmf() -> Result<PathBuf> {
+    let found = OVMF.iter().map(PathBuf::from).find(|file| file.exists());
+    found.with_context(|| format!("UEFI firmware is not installed ({}): install the package ovmf", OVMF[0]))
+}
+
+const OVMF: [&str; 3] =
+    ["/usr/share/ovmf/OVMF.fd", "/usr/share/edk2/ovmf/OVMF.fd", "/usr/share/edk2/x64/OVMF.4m.fd"];
 
 /// The program that is started.
 pub const QEMU: &str = "qemu-system-x86_64";

@@ -1,6 +1,6 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
-use super::{Bench, Node};
+use super::{BOOT_LIMIT, Bench, Node};
 use crate::machine::{Firmware, Randomness};
 use crate::tree;
 use anyhow::Result;
@@ -31,6 +31,38 @@ pub fn bios_of_a_small_pc(bench: &Bench) -> Result<()> {
     main_job(bench, node)
 }
 
+/// UEFI firmware starts the disk's own loader; then the same disk goes to a machine with a BIOS.
+pub fn uefi_then_bios(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    let score = archive_and_restore(bench, &node)?;
+    node.spec.firmware = Firmware::Bios;
+    restore(bench, &node, &score, "restored-by-bios")
+}
+
+/// UEFI firmware beside the other chipset.
+pub fn uefi_of_a_pc(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    node.spec.machine = "pc".into();
+    node.spec.memory = "256M".into();
+    main_job(bench, node)
+}
+
+/// The loader's words reach the firmware's console, and say what is missing.
+pub fn uefi_without_a_kernel(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let name = disk.to_str().unwrap_or_default();
+    bench.programs.granary(&["fat", "rm", name, "granary.a"], &bench.programs.root)?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    let mut machine = node.start()?;
+    machine.wait_for_console("cannot boot from the boot disk: 9fat holds no kernel", BOOT_LIMIT)?;
+    machine.cut_power()
+}
+
 /// The older machine type, processors that nobody uses yet, and no randomness but the processor's.
 pub fn pc_with_four_processors(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;
@@ -59,13 +91,24 @@ pub fn much_memory(bench: &Bench) -> Result<()> {
 }
 
 fn main_job(bench: &Bench, node: Node) -> Result<()> {
-    let (sample, restored) = (bench.path("sample"), bench.path("restored"));
+    archive_and_restore(bench, &node).map(drop)
+}
+
+fn archive_and_restore(bench: &Bench, node: &Node) -> Result<String> {
+    let sample = bench.path("sample");
     tree::make_sample(&sample)?;
     let mut machine = node.boot()?;
     let score = bench.programs.vac(&node.host(), &sample)?;
     machine.cut_power()?;
+    restore(bench, node, &score, "restored")?;
+    Ok(score)
+}
+
+/// Boots, restores into a new folder, compares with the sample, stops.
+fn restore(bench: &Bench, node: &Node, score: &str, folder: &str) -> Result<()> {
+    let restored = bench.path(folder);
     let machine = node.boot()?;
-    bench.programs.unvac(&node.host(), &score, &restored)?;
-    tree::compare(&sample, &restored)?;
+    bench.programs.unvac(&node.host(), score, &restored)?;
+    tree::compare(&bench.path("sample"), &restored)?;
     node.stop(machine)
 }

@@ -77,8 +77,7 @@ pub fn interrupted(bench: &Bench) -> Result<()> {
 pub fn refused(bench: &Bench) -> Result<()> {
     let disk = bench.path("never.img");
     let path = disk.to_str().unwrap_or_default();
-    let refusals: [(&[&str], &str); 6] = [
-        (&["--firmware", "uefi"], "no UEFI loader"),
+    let refusals: [(&[&str], &str); 5] = [
         (&["--bus", "nvme"], "virtio only"),
         (&["--nic", "e1000e"], "virtio network cards only"),
         (&["--nodes", "2"], "does not replicate yet"),
