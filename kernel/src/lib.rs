@@ -12,6 +12,7 @@
 //! | [`time`], [`entropy`], [`console`], [`mod@panic`] | one machine service each | storage, net |
 //! | [`pci`] | functions, their registers, their interrupt messages | any device |
 //! | [`virtio`] | the devices of virtual machines, on the virtio-drivers crate | file systems, packets' meaning |
+//! | [`intel`] | network cards of the 8254x and 82574 family | packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
@@ -33,6 +34,7 @@ pub mod devices;
 pub mod disk;
 pub mod entropy;
 pub mod executor;
+pub mod intel;
 pub mod interrupts;
 pub mod loader;
 pub mod memory;

@@ -1,10 +1,11 @@
 //! One QEMU machine: its arguments, its life, and the ways to end it. Knows QEMU; knows nothing of venti.
 
 use crate::accelerator::Accelerator;
-use crate::qmp;
 use crate::serial::Serial;
 use crate::wire::WirePorts;
+use crate::{qmp, screen};
 use anyhow::{Context, Result, bail};
+use serde_json::json;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -42,6 +43,19 @@ pub enum Nic {
     Virtio,
     /// Intel 82574.
     E1000e,
+    /// Intel 82540EM.
+    E1000,
+}
+
+impl Nic {
+    /// What QEMU calls it.
+    fn device(self) -> &'static str {
+        match self {
+            Nic::Virtio => "virtio-net-pci",
+            Nic::E1000e => "e1000e",
+            Nic::E1000 => "e1000",
+        }
+    }
 }
 
 /// A TCP port of the guest, reachable from this machine's loopback.
@@ -77,6 +91,8 @@ pub struct Spec {
     pub debug_exit: bool,
     /// QEMU machine type.
     pub machine: String,
+    /// The network card.
+    pub nic: Nic,
     /// What the network card hangs on.
     pub network: Network,
     /// Where the guest finds randomness.
@@ -121,6 +137,7 @@ impl Spec {
             shielded: false,
             debug_exit: false,
             machine: "q35".into(),
+            nic: Nic::Virtio,
             network: Network::Own,
             randomness: Randomness::Both,
         }
@@ -162,7 +179,7 @@ impl Spec {
             let device = format!("virtio-blk-pci,drive=disk{index},serial=granary{index}{boot}");
             add(&["-drive", &drive, "-device", &device]);
         }
-        add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
+        add(&["-netdev", &self.netdev(), "-device", &format!("{},netdev=net0", self.nic.device())]);
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
@@ -289,9 +306,21 @@ impl Machine {
         Ok(())
     }
 
+    /// Pulls the network cable, or puts it in again.
+    pub fn set_link(&self, up: bool) -> Result<()> {
+        qmp::execute(&self.qmp_path, "set_link", json!({ "name": "net0", "up": up }))
+    }
+
+    /// What stands on the machine's screen.
+    pub fn screen_text(&self, folder: &Path) -> Result<Vec<String>> {
+        let file = folder.join("screen.ppm");
+        qmp::execute(&self.qmp_path, "screendump", json!({ "filename": path_text(&file)? }))?;
+        screen::text(&std::fs::read(file)?)
+    }
+
     /// Presses the power button and waits for the machine to switch itself off.
     pub fn press_power_button(&mut self, limit: Duration) -> Result<()> {
-        qmp::execute(&self.qmp_path, "system_powerdown")?;
+        qmp::execute(&self.qmp_path, "system_powerdown", json!({}))?;
         self.wait_for_end(limit).context("the node did not stop by itself after the power button")
     }
 

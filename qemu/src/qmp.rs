@@ -1,4 +1,4 @@
-//! QEMU's machine protocol, as far as a power button needs it.
+//! QEMU's machine protocol, as far as a power button and a look at the screen need it.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -7,15 +7,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Sends one command without arguments to the QEMU that listens at `socket`, and waits until it is accepted.
-pub fn execute(socket: &Path, command: &str) -> Result<()> {
+/// Sends one command to the QEMU that listens at `socket`, and waits until it is accepted.
+pub fn execute(socket: &Path, command: &str, arguments: Value) -> Result<()> {
     let mut stream = UnixStream::connect(socket).context("cannot reach QEMU's control socket")?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(stream.try_clone()?);
     let mut greeting = String::new();
     lines.read_line(&mut greeting)?;
-    for command in ["qmp_capabilities", command] {
-        writeln!(stream, "{}", json!({ "execute": command }))?;
+    for (command, arguments) in [("qmp_capabilities", json!({})), (command, arguments)] {
+        writeln!(stream, "{}", json!({ "execute": command, "arguments": arguments }))?;
         wait_for_return(&mut lines, command)?;
     }
     Ok(())

@@ -43,7 +43,7 @@ pub struct RunArgs {
     /// Bus of the disk (only virtio in this version)
     #[arg(long, value_enum, default_value_t = Bus::Virtio)]
     bus: Bus,
-    /// Network card (only virtio in this version)
+    /// Network card
     #[arg(long, value_enum, default_value_t = Nic::Virtio)]
     nic: Nic,
     /// Port on 127.0.0.1 for venti in clear; 0: any free one
@@ -89,6 +89,7 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
+        nic: args.nic,
         forwards: forwards(args, venti_port, http_port, p9_port)?,
         ..Spec::new(&programs.kernel, &disk)
     };
@@ -106,7 +107,6 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
 /// What the contract names and a later version brings: said at once, not found out by waiting.
 fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
     ensure!(args.bus == Bus::Virtio, "this version drives disks on virtio only: leave --bus at virtio");
-    ensure!(args.nic == Nic::Virtio, "this version drives virtio network cards only: leave --nic at virtio");
     ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
     for (option, port) in [("--tls-port", args.tls_port), ("--p9auth-port", args.p9auth_port)] {
         if port.is_some() {

@@ -126,7 +126,10 @@ fn assemble(entry: u32, sections: &[Section; 3], places: &[u32]) -> anyhow::Resu
         ranges.push(range);
     }
     places.iter().for_each(|place| writer.add_reloc(*place, pe::IMAGE_REL_BASED_DIR64));
-    // Also when it is empty: firmware takes a file without it for one that cannot be moved.
+    if places.is_empty() {
+        // Firmware takes a file without any for one that cannot be moved; this one changes nothing.
+        writer.add_reloc(sections[0].address, pe::IMAGE_REL_BASED_ABSOLUTE);
+    }
     writer.reserve_reloc_section();
     writer.write_dos_header_and_stub()?;
     writer.write_nt_headers(nt_headers(entry));

@@ -6,18 +6,21 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::Vec;
+use kernel::boot_info::screen::{SCREEN_LEN, Screen};
 use kernel::loader::identity::{IdentityMap, PAGE_LEN, TABLE_LEN};
 use kernel::loader::regions::{self, REGIONS_MAX, Region};
-use kernel::loader::{Handover, KernelFile, MAP_ENTRY_LEN, SEGMENTS_MAX, Segment};
+use kernel::loader::{Handover, KernelFile, MAP_ENTRY_LEN, SEGMENTS_MAX, Segment, module};
 use uefi::boot::{self, AllocateType};
 use uefi::mem::memory_map::{MemoryMap, MemoryMapMut, MemoryMapOwned, MemoryType};
 
 core::arch::global_asm!(include_str!("leave.s"));
 
 const PAGE: usize = 4096;
-/// The parcel's pages: code; orders, with the stack above them; start_info and command line; the map; tables; segments.
+/// The parcel's pages: code; orders, with the stack above them; start_info and what it points at; the map; tables; segments.
 const ORDERS: usize = PAGE;
 const INFO: usize = 2 * PAGE;
+const MODULES: usize = INFO + 0x100;
+const SCREEN: usize = INFO + 0x200;
 const COMMAND_LINE: usize = INFO + 0x400;
 const MAP: usize = 3 * PAGE;
 const TABLES: usize = MAP + (REGIONS_MAX * MAP_ENTRY_LEN).next_multiple_of(PAGE);
@@ -74,8 +77,14 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Packs a kernel. `command_line` may have [`COMMAND_LINE_MAX`] - 1 bytes; the rest is cut off.
-    pub fn pack(kernel: &KernelFile<'_>, command_line: &str, rsdp: u64) -> Result<Parcel, NoRoom> {
+    /// Packs a kernel, and what it is told: ACPI's root pointer (0 for none), the screen, and words, of which
+    /// [`COMMAND_LINE_MAX`] - 1 bytes fit; the rest is cut off.
+    pub fn pack(
+        kernel: &KernelFile<'_>,
+        command_line: &str,
+        rsdp: u64,
+        screen: Option<Screen>,
+    ) -> Result<Parcel, NoRoom> {
         for segment in &kernel.segments {
             // Where this succeeds nobody else comes there; where not, the map decides below.
             let pages = (segment.address % PAGE as u64 + segment.len).div_ceil(PAGE as u64) as usize;
@@ -92,12 +101,19 @@ impl Parcel {
         parcel.put_segments(&kernel.segments);
         let line = command_line.as_bytes();
         parcel.put(COMMAND_LINE, &line[..line.len().min(COMMAND_LINE_MAX - 1)]);
+        if let Some(screen) = screen {
+            parcel.put(SCREEN, &screen.encode());
+            let entry = module(parcel.at(SCREEN), SCREEN_LEN as u64);
+            parcel.put(MODULES, &entry);
+        }
         let handover = Handover {
             command_line: parcel.at(COMMAND_LINE),
             rsdp,
             map: parcel.at(MAP),
             // Known once the firmware's services have ended.
             map_entries: 0,
+            modules: parcel.at(MODULES),
+            module_count: u32::from(screen.is_some()),
         };
         parcel.put(INFO, &handover.encode());
         Ok(parcel)

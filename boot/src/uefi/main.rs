@@ -3,6 +3,7 @@
 //! | part | what |
 //! |---|---|
 //! | `disk` | the firmware's disks as [`storage::device::BlockDevice`]s |
+//! | `screen` | the screen that the firmware has set up |
 //! | `leave`, `leave.s` | the kernel's memory, the end of the firmware's services, the jump |
 //!
 //! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Built as an ELF file;
@@ -16,6 +17,7 @@ extern crate alloc;
 
 mod disk;
 mod leave;
+mod screen;
 
 use alloc::string::String;
 use core::convert::Infallible;
@@ -90,7 +92,7 @@ fn start(volume: &Volume<Partition<EfiDisk>>, name: &str) -> Result<Infallible, 
     say(format_args!("granary: loading {name}"));
     let file = at_once(volume.read(name, KERNEL_LEN_MAX))?;
     let kernel = KernelFile::parse(&file)?;
-    let parcel = Parcel::pack(&kernel, &command_line(), root_pointer())?;
+    let parcel = Parcel::pack(&kernel, &command_line(), root_pointer(), screen::find())?;
     parcel.send()
 }
 

@@ -15,7 +15,7 @@
 //! lists that the device gives. Nor are its devices: they wait by spinning, and hold one flush at a time.
 
 pub mod block;
-mod buffer;
+pub(crate) mod buffer;
 pub mod entropy;
 #[cfg(test)]
 mod fake;

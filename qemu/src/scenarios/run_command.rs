@@ -77,9 +77,8 @@ pub fn interrupted(bench: &Bench) -> Result<()> {
 pub fn refused(bench: &Bench) -> Result<()> {
     let disk = bench.path("never.img");
     let path = disk.to_str().unwrap_or_default();
-    let refusals: [(&[&str], &str); 5] = [
+    let refusals: [(&[&str], &str); 4] = [
         (&["--bus", "nvme"], "virtio only"),
-        (&["--nic", "e1000e"], "virtio network cards only"),
         (&["--nodes", "2"], "does not replicate yet"),
         (&["--set", "sysnome=x"], "there is no setting"),
         (&["--size", "lots"], "expected a number of bytes"),
