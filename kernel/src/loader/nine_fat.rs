@@ -50,3 +50,39 @@ pub fn at_once<T>(future: impl Future<Output = T>) -> T {
         Poll::Pending => panic!("a disk read was put off"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use storage::Timestamp;
+    use storage::device::ram::RamDisk;
+    use storage::disk::prep;
+
+    const SECTORS: u64 = 24 << 11;
+
+    fn with_table(table: &[prep::Part]) -> RamDisk {
+        let disk = RamDisk::new(512, SECTORS);
+        let table = prep::encode(table, 512).unwrap();
+        at_once(disk.write(prep::TABLE_AT, Bytes::from(table))).unwrap();
+        disk
+    }
+
+    #[test]
+    fn a_kernel_is_found_by_the_disks_tables() {
+        let disk = with_table(&[prep::Part { name: NINE_FAT.into(), start: 2048, end: SECTORS }]);
+        let part = Partition::new(NINE_FAT, &disk, 2048, SECTORS - 2048).unwrap();
+        let mut volume = at_once(Volume::format(part, b"9FAT       ", 0, 1, Timestamp(0))).unwrap();
+        at_once(volume.replace(KERNELS[0], b"kernel", Timestamp(0))).unwrap();
+        let volume = at_once(open_9fat(&disk, |complaint| panic!("{complaint}"))).unwrap();
+        assert_eq!(at_once(volume.read(KERNELS[0], 100)).unwrap(), b"kernel");
+    }
+
+    #[test]
+    fn a_disk_without_a_9fat_that_can_be_read_is_said() {
+        let blank = at_once(open_9fat(RamDisk::new(512, SECTORS), |_| {}));
+        assert!(matches!(blank, Err(NoVolume::NoFat)));
+        let disk = with_table(&[prep::Part { name: NINE_FAT.into(), start: 2048, end: SECTORS }]);
+        assert!(matches!(at_once(open_9fat(disk, |_| {})), Err(NoVolume::Fat(_))));
+    }
+}
