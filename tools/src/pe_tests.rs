@@ -4,6 +4,13 @@ use super::sample::{Elf, elf};
 use super::*;
 use goblin::pe::PE;
 
+impl Elf {
+    /// Other relocations: place, kind, addend of each.
+    fn relocations(&mut self, words: &[u64]) {
+        self.sections[3].2 = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    }
+}
+
 #[test]
 fn the_pe_file_has_what_strict_firmware_asks_for() {
     let file = from_elf(&elf().build()).unwrap();

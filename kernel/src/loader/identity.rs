@@ -61,7 +61,7 @@ impl<'a> IdentityMap<'a> {
             return Err(TablesFull);
         }
         self.used += 1;
-        self.set(table, slot, self.address + (new * TABLE_LEN) as u64 | LINK)?;
+        self.set(table, slot, (self.address + (new * TABLE_LEN) as u64) | LINK)?;
         Ok(new)
     }
 

@@ -27,11 +27,6 @@ pub fn elf() -> Elf {
 }
 
 impl Elf {
-    /// Other relocations: place, kind, addend of each.
-    pub fn relocations(&mut self, words: &[u64]) {
-        self.sections[3].2 = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    }
-
     /// Header, sections, their names, their headers.
     pub fn build(&self) -> Vec<u8> {
         let mut file = vec![0; 64];
