@@ -1,9 +1,9 @@
 //! A screen that firmware has set up, as a loader describes it to the kernel.
 //!
 //! PVH has no field for one. It travels as a module (`hvm_modlist_entry`) of [`SCREEN_LEN`] bytes, little-endian, which
-//! begins with [`MAGIC`]; whoever does not know it passes it by. Behind the magic: the address of the first pixel (8 bytes), bytes from
-//! one line to the next, pixels in a line, lines, and the pixels' format (4 bytes each): 1 for bytes red, green, blue,
-//! unused; 2 for blue, green, red, unused.
+//! begins with [`MAGIC`]; whoever does not know it passes it by. Behind the magic: the address of the first pixel
+//! (8 bytes), bytes from one line to the next, pixels in a line, lines, and the pixels' format (4 bytes each): 1 for
+//! bytes red, green, blue, unused; 2 for blue, green, red, unused.
 
 use super::{u32_at, u64_at};
 
