@@ -3,7 +3,10 @@
 //! Knows the PVH start_info (Xen's `hvm/start_info.h`, version 1). Must not know who loaded us. Everything is copied
 //! out before memory is used: the loader's structures lie anywhere in ordinary RAM.
 
+pub mod screen;
+
 use heapless::{String, Vec};
+use screen::{SCREEN_LEN, Screen};
 
 /// Memory regions that we remember; the rest of a longer map is left unused.
 pub const REGIONS_MAX: usize = 256;
@@ -13,6 +16,9 @@ pub const COMMAND_LINE_MAX: usize = 2048;
 const START_INFO_MAGIC: u32 = 0x336e_c578;
 const START_INFO_LEN: usize = 56;
 const MAP_ENTRY_LEN: usize = 24;
+const MODULE_LEN: usize = 32;
+/// Modules that are looked at.
+const MODULES_MAX: u64 = 16;
 
 /// A stretch of the physical address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +66,8 @@ pub struct BootInfo {
     pub command_line: String<COMMAND_LINE_MAX>,
     /// Where ACPI's root pointer lies, if the loader knows.
     pub rsdp: Option<u64>,
+    /// The screen, if the loader knows of one.
+    pub screen: Option<Screen>,
     /// Where the kernel lies.
     pub image: KernelImage,
 }
@@ -92,14 +100,16 @@ impl BootInfo {
 }
 
 fn parse_pvh(physical: &impl Physical, start_info: u64, image: KernelImage) -> BootInfo {
-    let mut info = BootInfo { memory: Vec::new(), command_line: String::new(), rsdp: None, image };
+    let (memory, command_line) = (Vec::new(), String::new());
+    let mut info = BootInfo { memory, command_line, rsdp: None, screen: None, image };
     let mut header = [0; START_INFO_LEN];
     physical.copy(start_info, &mut header);
     if u32_at(&header, 0) != START_INFO_MAGIC || u32_at(&header, 4) < 1 {
         return info;
     }
-    info.command_line = command_line(physical, u64_at(&header, 24));
+    info.command_line = read_command_line(physical, u64_at(&header, 24));
     info.rsdp = Some(u64_at(&header, 32)).filter(|&address| address != 0);
+    info.screen = screen(physical, u64_at(&header, 16), u32_at(&header, 12));
     let map = u64_at(&header, 40);
     let entries = u64::from(u32_at(&header, 48)).min(REGIONS_MAX as u64);
     for index in 0..entries {
@@ -119,7 +129,21 @@ fn parse_pvh(physical: &impl Physical, start_info: u64, image: KernelImage) -> B
     info
 }
 
-fn command_line(physical: &impl Physical, address: u64) -> String<COMMAND_LINE_MAX> {
+/// The first screen that one of the modules describes.
+fn screen(physical: &impl Physical, modules: u64, count: u32) -> Option<Screen> {
+    (0..u64::from(count).min(MODULES_MAX)).find_map(|index| {
+        let mut module = [0; MODULE_LEN];
+        physical.copy(modules.saturating_add(index * MODULE_LEN as u64), &mut module);
+        if u64_at(&module, 8) < SCREEN_LEN as u64 {
+            return None;
+        }
+        let mut description = [0; SCREEN_LEN];
+        physical.copy(u64_at(&module, 0), &mut description);
+        Screen::parse(&description)
+    })
+}
+
+fn read_command_line(physical: &impl Physical, address: u64) -> String<COMMAND_LINE_MAX> {
     let mut line = String::new();
     if address == 0 {
         return line;
@@ -187,6 +211,30 @@ mod tests {
         let usable = MemoryRegion { start: 0, end: 0x9fc00, kind: MemoryKind::Usable };
         let reserved = MemoryRegion { start: 0x7fe_0000, end: 0x800_0000, kind: MemoryKind::Reserved };
         assert_eq!(info.memory.as_slice(), [usable, reserved]);
+    }
+
+    #[test]
+    fn a_screen_is_found_among_the_modules() {
+        let mut ram = machine(&[], "");
+        let format = screen::PixelFormat::Rgb;
+        let described = Screen { address: 0x8000_0000, pitch: 4096, width: 1024, height: 768, format };
+        ram.0[0x900..0x900 + SCREEN_LEN].copy_from_slice(&described.encode());
+        // Two modules at 0x800: somebody else's, and the screen.
+        for (at, address) in [(0x800, 0x200_u64), (0x820, 0x900)] {
+            ram.0[at..at + 8].copy_from_slice(&address.to_le_bytes());
+            ram.0[at + 8] = SCREEN_LEN as u8;
+        }
+        ram.0[0x100 + 16..0x100 + 24].copy_from_slice(&0x800_u64.to_le_bytes());
+        let with = |ram: &mut Ram, count: u8| {
+            ram.0[0x100 + 12] = count;
+            parse_pvh(ram, 0x100, IMAGE).screen
+        };
+        assert_eq!(with(&mut ram, 1), None);
+        assert_eq!(with(&mut ram, 2), Some(described));
+        ram.0[0x828] = 8;
+        assert_eq!(with(&mut ram, 2), None, "a module that is too short");
+        ram.0[0x100 + 12..0x100 + 16].fill(0xff);
+        assert_eq!(parse_pvh(&ram, 0x100, IMAGE).screen, None);
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | `drive` | disks behind a controller: waiting, second attempts, recovery | commands, registers |
 //! | `ahci` | SATA controllers and their disks | PCI, what is on disks |
 //! | `nvme` | NVMe controllers | PCI, what is on disks |
+//! | [`intel`] | network cards of the 8254x and 82574 family | packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
@@ -38,6 +39,7 @@ pub mod disk;
 mod drive;
 pub mod entropy;
 pub mod executor;
+pub mod intel;
 pub mod interrupts;
 pub mod loader;
 pub mod memory;

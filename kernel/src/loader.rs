@@ -1,7 +1,13 @@
-//! What a boot loader must know: where a kernel's parts go, where it begins, and how to tell it of the machine.
+//! What a boot loader must know: where a kernel is, where its parts go, where it begins, and how to tell it of the machine.
 //!
 //! Knows ELF's program headers (System V ABI, chapter 5), the note that names the entry, and PVH's start_info (Xen's
 //! `hvm/start_info.h`, version 1). Must not know firmware, nor touch memory: the loaders do.
+
+pub mod identity;
+mod nine_fat;
+pub mod regions;
+
+pub use nine_fat::{KERNELS, NoVolume, at_once, open_9fat};
 
 use heapless::Vec;
 
@@ -11,6 +17,8 @@ pub const SEGMENTS_MAX: usize = 8;
 pub const START_INFO_LEN: usize = 56;
 /// Bytes of one region of its memory map.
 pub const MAP_ENTRY_LEN: usize = 24;
+/// Bytes of one entry of its list of modules.
+pub const MODULE_LEN: usize = 32;
 
 const ELF_MAGIC: [u8; 4] = *b"\x7fELF";
 /// 64 bits, little-endian, version 1.
@@ -156,6 +164,10 @@ pub struct Handover {
     pub map: u64,
     /// How many.
     pub map_entries: u32,
+    /// The list of modules, as [`module`] makes its entries.
+    pub modules: u64,
+    /// How many.
+    pub module_count: u32,
 }
 
 impl Handover {
@@ -164,6 +176,8 @@ impl Handover {
         let mut bytes = [0; START_INFO_LEN];
         bytes[..4].copy_from_slice(&START_INFO_MAGIC.to_le_bytes());
         bytes[4] = 1;
+        bytes[12..16].copy_from_slice(&self.module_count.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.modules.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.command_line.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.rsdp.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.map.to_le_bytes());
@@ -178,6 +192,14 @@ pub fn map_entry(start: u64, len: u64, kind: u32) -> [u8; MAP_ENTRY_LEN] {
     bytes[..8].copy_from_slice(&start.to_le_bytes());
     bytes[8..16].copy_from_slice(&len.to_le_bytes());
     bytes[16..20].copy_from_slice(&kind.to_le_bytes());
+    bytes
+}
+
+/// One entry of the list of modules: what a loader has brought along at `address`.
+pub fn module(address: u64, len: u64) -> [u8; MODULE_LEN] {
+    let mut bytes = [0; MODULE_LEN];
+    bytes[..8].copy_from_slice(&address.to_le_bytes());
+    bytes[8..16].copy_from_slice(&len.to_le_bytes());
     bytes
 }
 

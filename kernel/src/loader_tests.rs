@@ -64,9 +64,11 @@ fn what_is_no_kernel_is_refused() {
 
 #[test]
 fn a_start_info_says_where_everything_is() {
-    let info = Handover { command_line: 1, rsdp: 2, map: 3, map_entries: 4 }.encode();
+    let info =
+        Handover { command_line: 1, rsdp: 2, map: 3, map_entries: 4, modules: 5, module_count: 6 }.encode();
     assert_eq!(info[..8], [0x78, 0xc5, 0x6e, 0x33, 1, 0, 0, 0]);
-    assert_eq!([info[24], info[32], info[40], info[48]], [1, 2, 3, 4]);
+    assert_eq!([info[24], info[32], info[40], info[48], info[16], info[12]], [1, 2, 3, 4, 5, 6]);
+    assert_eq!((module(7, 8)[0], module(7, 8)[8]), (7, 8));
     let entry = map_entry(0x10, 0x20, 1);
     assert_eq!([entry[0], entry[8], entry[16]], [0x10, 0x20, 1]);
 }

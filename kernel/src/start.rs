@@ -35,6 +35,9 @@ pub fn start(boot_info: BootInfo) -> ! {
     if let Err(error) = unsafe { memory::init(&boot_info) } {
         panic!("cannot start: {error}");
     }
+    if let Some(screen) = &boot_info.screen {
+        console::show_on(screen);
+    }
     let status = memory::heap::status();
     log::info!("{} MiB of memory free of {}", status.free >> 20, status.total >> 20);
     let acpi = acpi::init(boot_info.rsdp);

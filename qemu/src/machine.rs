@@ -1,9 +1,9 @@
 //! One QEMU machine: its arguments, its life, and the ways to end it. Knows QEMU; knows nothing of venti.
 
 use crate::accelerator::Accelerator;
-use crate::qmp;
 use crate::serial::Serial;
 use crate::wire::WirePorts;
+use crate::{qmp, screen};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 use std::os::unix::process::CommandExt;
@@ -43,6 +43,19 @@ pub enum Nic {
     Virtio,
     /// Intel 82574.
     E1000e,
+    /// Intel 82540EM.
+    E1000,
+}
+
+impl Nic {
+    /// What QEMU calls it.
+    fn device(self) -> &'static str {
+        match self {
+            Nic::Virtio => "virtio-net-pci",
+            Nic::E1000e => "e1000e",
+            Nic::E1000 => "e1000",
+        }
+    }
 }
 
 /// A TCP port of the guest, reachable from this machine's loopback.
@@ -84,6 +97,8 @@ pub struct Spec {
     pub debug_exit: bool,
     /// QEMU machine type.
     pub machine: String,
+    /// The network card.
+    pub nic: Nic,
     /// What the network card hangs on.
     pub network: Network,
     /// Where the guest finds randomness.
@@ -147,6 +162,7 @@ impl Spec {
             shielded: false,
             debug_exit: false,
             machine: "q35".into(),
+            nic: Nic::Virtio,
             network: Network::Own,
             randomness: Randomness::Both,
         }
@@ -170,13 +186,16 @@ impl Spec {
                     add(&["-append", &self.command_line]);
                 }
             }
-            Firmware::Bios if self.command_line.is_empty() => {}
-            Firmware::Bios => bail!("only --firmware direct passes a command line; use --set instead"),
-            Firmware::Uefi => bail!("this version has no UEFI loader: use --firmware direct or bios"),
+            _ if !self.command_line.is_empty() => {
+                bail!("only --firmware direct passes a command line; use --set instead")
+            }
+            Firmware::Bios => {}
+            // The file with its variables in it: they are forgotten when QEMU ends, so every start is a first one.
+            Firmware::Uefi => add(&["-bios", path_text(&ovmf()?)?]),
         }
         let disks = self.disk_arguments()?;
         add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
-        add(&["-netdev", &self.netdev(), "-device", "virtio-net-pci,netdev=net0"]);
+        add(&["-netdev", &self.netdev(), "-device", &format!("{},netdev=net0", self.nic.device())]);
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
@@ -268,6 +287,15 @@ fn failing(file: &str, rule: &[(&str, &str)]) -> String {
     format!("file.driver=blkdebug,file.image.driver=file,file.image.filename={file}{rule}")
 }
 
+/// UEFI firmware for virtual machines, where distributions put it.
+fn ovmf() -> Result<PathBuf> {
+    let found = OVMF.iter().map(PathBuf::from).find(|file| file.exists());
+    found.with_context(|| format!("UEFI firmware is not installed ({}): install the package ovmf", OVMF[0]))
+}
+
+const OVMF: [&str; 3] =
+    ["/usr/share/ovmf/OVMF.fd", "/usr/share/edk2/ovmf/OVMF.fd", "/usr/share/edk2/x64/OVMF.4m.fd"];
+
 /// The program that is started.
 pub const QEMU: &str = "qemu-system-x86_64";
 
@@ -340,6 +368,18 @@ impl Machine {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Pulls the network cable, or puts it in again.
+    pub fn set_link(&self, up: bool) -> Result<()> {
+        qmp::execute(&self.qmp_path, "set_link", json!({ "name": "net0", "up": up }))
+    }
+
+    /// What stands on the machine's screen.
+    pub fn screen_text(&self, folder: &Path) -> Result<Vec<String>> {
+        let file = folder.join("screen.ppm");
+        qmp::execute(&self.qmp_path, "screendump", json!({ "filename": path_text(&file)? }))?;
+        screen::text(&std::fs::read(file)?)
     }
 
     /// Presses the power button and waits for the machine to switch itself off.

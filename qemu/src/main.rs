@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`machine`], [`accelerator`], [`serial`], [`qmp`], [`ports`] | QEMU: its life and console | venti |
+//! | [`screen`] | reading what stands on a picture of a screen | who drew it |
 //! | [`client`] | venti's wire protocol, written a second time | the node's code |
 //! | [`wire`], [`neighbour`] | a cable to the machine, and an honest host on it | venti |
 //! | [`http`] | asking for a page | what pages say |
@@ -24,6 +25,7 @@ mod qmp;
 mod random;
 mod run;
 mod scenarios;
+mod screen;
 mod serial;
 mod tree;
 mod wire;

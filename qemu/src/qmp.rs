@@ -1,4 +1,4 @@
-//! QEMU's machine protocol, as far as a power button and a hand that pulls disks out need it.
+//! QEMU's machine protocol, as far as a power button, a look at the screen and a hand that pulls disks and cables need it.
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};

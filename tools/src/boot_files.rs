@@ -1,7 +1,8 @@
-//! The programs that an image starts with: the kernel and the BIOS loader, as `cargo build --release -p boot` leaves them.
+//! The programs that an image starts with: the kernel and the loaders, as `cargo build --release -p boot` leaves them.
 //!
 //! Knows where in these files is what. Must not know where it goes on a disk.
 
+use crate::pe;
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 const KERNEL: &str = "granary-kernel";
 /// The BIOS loader's, beside the kernel.
 const BIOS_LOADER: &str = "granary-bios";
+/// The UEFI loader's.
+const UEFI_LOADER: &str = "granary-uefi";
 
 /// Bytes of code in a boot sector: the partition table follows.
 const BOOT_SECTOR_LEN: usize = 440;
@@ -30,10 +33,12 @@ pub struct BootFiles {
     pub boot_sector: Vec<u8>,
     /// Code for the sectors of the BIOS boot partition.
     pub second_stage: Vec<u8>,
+    /// The file that UEFI firmware starts.
+    pub efi_loader: Vec<u8>,
 }
 
 impl BootFiles {
-    /// Reads the kernel at `kernel`, or else beside this program, and the loader beside it.
+    /// Reads the kernel at `kernel`, or else beside this program, and the loaders beside it.
     ///
     /// # Errors
     /// If one of them is not there, or is not what it should be.
@@ -50,7 +55,11 @@ impl BootFiles {
         let (Some(boot_sector), Some(second_stage)) = (boot_sector, second_stage) else {
             anyhow::bail!("{} is no boot loader: it has {} bytes", path.display(), loader.len());
         };
-        Ok(BootFiles { kernel, boot_sector: boot_sector.to_owned(), second_stage: second_stage.to_owned() })
+        let path = path.with_file_name(UEFI_LOADER);
+        let efi_loader =
+            pe::from_elf(&read(&path)?).with_context(|| format!("{} is no UEFI loader", path.display()))?;
+        let (boot_sector, second_stage) = (boot_sector.to_owned(), second_stage.to_owned());
+        Ok(BootFiles { kernel, boot_sector, second_stage, efi_loader })
     }
 }
 
@@ -121,6 +130,10 @@ mod tests {
         let error = format!("{:#}", BootFiles::read(Some(&kernel)).unwrap_err());
         assert!(error.contains("granary-bios") && error.contains("cargo build"), "{error}");
         std::fs::write(folder.path().join("granary-bios"), vec![7; 0x600]).unwrap();
-        assert_eq!(BootFiles::read(Some(&kernel)).unwrap().second_stage.len(), 0x200);
+        let error = format!("{:#}", BootFiles::read(Some(&kernel)).unwrap_err());
+        assert!(error.contains("granary-uefi") && error.contains("cargo build"), "{error}");
+        std::fs::write(folder.path().join("granary-uefi"), pe::sample::elf().build()).unwrap();
+        let files = BootFiles::read(Some(&kernel)).unwrap();
+        assert_eq!((files.second_stage.len(), &files.efi_loader[..2]), (0x200, &b"MZ"[..]));
     }
 }

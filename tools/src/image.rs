@@ -45,6 +45,9 @@ const BLOOM_SECTORS: u64 = (512 << 20) / SECTOR;
 const BLOOM_FROM_SECTORS: u64 = (128 << 30) / SECTOR;
 /// The file in 9fat that the boot loaders start.
 const KERNEL_FILE: &str = "granary.a";
+/// What UEFI firmware starts from a disk that it was told nothing of (UEFI 2.10, section 3.5.1.1).
+const EFI_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
+const EFI_FOLDERS: [&str; 2] = ["EFI", "EFI/BOOT"];
 
 /// Where everything lies, in sectors.
 #[derive(Clone, Debug)]
@@ -137,7 +140,7 @@ pub fn create(
         write_second_stage(&device, &boot.second_stage).await?;
         let efi = Partition::new("esp", device.clone(), ALIGNMENT, EFI_SECTORS)?;
         let serial = random.number()?;
-        Volume::format(efi, b"EFI        ", ALIGNMENT as u32, serial, now()).await?;
+        write_efi(efi, serial, &boot.efi_loader).await?;
         write_9fat(plan.part(device.clone(), "9fat")?, plan, settings, &boot.kernel, random.number()?)
             .await?;
         write_store(&device, plan, &mut random, arena_done).await
@@ -179,6 +182,15 @@ async fn write_second_stage(device: &FileDevice, code: &[u8]) -> anyhow::Result<
         code.len()
     );
     Ok(device.write(BIOS_START, Bytes::from(sectors)).await?)
+}
+
+async fn write_efi(part: Partition<FileDevice>, serial: u32, loader: &[u8]) -> anyhow::Result<()> {
+    let mut volume = Volume::format(part, b"EFI        ", ALIGNMENT as u32, serial, now()).await?;
+    for folder in EFI_FOLDERS {
+        volume.make_directory(folder, now()).await?;
+    }
+    volume.replace(EFI_LOADER, loader, now()).await.context("the UEFI loader does not fit")?;
+    Ok(())
 }
 
 async fn write_9fat(

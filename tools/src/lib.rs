@@ -6,6 +6,7 @@
 //! | [`archive`] | host files ↔ archives | command lines |
 //! | [`image`] | bootable disk images: where things lie, and making them | command lines |
 //! | [`boot_files`] | what an image starts with, from the files of a build | where it goes |
+//! | [`pe`] | the UEFI loader's ELF file → the PE file that firmware starts | what the loader does |
 //! | [`disk_show`] | what is on disks: headers, maps, tails | how it is printed |
 //! | [`simulate`] | many trials of the storage engine, and their sum | what a trial does |
 //! | [`dial`] | Plan 9 dial strings, `$venti` | sockets |
@@ -32,6 +33,7 @@ pub mod host;
 pub mod image;
 pub mod node;
 pub mod outcome;
+pub mod pe;
 pub mod progress;
 pub mod simulate;
 

@@ -26,21 +26,16 @@ use alloc::vec::Vec;
 use console::say;
 use core::convert::Infallible;
 use core::panic::PanicInfo;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 use disk::{BiosDisk, NoDisk};
-use kernel::loader::{BadKernel, Handover, KernelFile, MAP_ENTRY_LEN, map_entry};
+use kernel::loader::{
+    BadKernel, Handover, KERNELS, KernelFile, MAP_ENTRY_LEN, NoVolume, at_once, map_entry, open_9fat,
+};
 use memory::{MemoryError, MemoryMap};
-use storage::device::DeviceError;
-use storage::disk::survey::NINE_FAT;
 use storage::fat::{FatError, Volume};
 use storage::partition::Partition;
 
 core::arch::global_asm!(include_str!("boot_sector.s"));
 core::arch::global_asm!(include_str!("real_mode.s"));
-
-/// The kernels in 9fat, in the order in which they are tried.
-const KERNELS: [&str; 2] = ["granary.a", "granary.b"];
 
 /// Why no kernel was started.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +44,8 @@ enum BootError {
     Memory(#[from] MemoryError),
     #[error(transparent)]
     Disk(#[from] NoDisk),
-    #[error("reading the partition tables: {0}")]
-    Tables(DeviceError),
-    #[error("the boot disk has no partition called 9fat")]
-    NoFat,
-    #[error("9fat: {0}")]
-    Fat(FatError),
+    #[error("the boot disk: {0}")]
+    Volume(#[from] NoVolume),
     #[error("9fat holds no kernel: neither granary.a nor granary.b can be started")]
     NoKernel,
 }
@@ -83,22 +74,12 @@ fn boot(drive: u8) -> Result<Infallible, BootError> {
     let map = MemoryMap::read()?;
     let len_max = memory::start_heap(&map)?;
     let disk = BiosDisk::open(drive)?;
-    let volume = now(open_9fat(disk))?;
+    let volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
     for name in KERNELS {
         let Err(error) = start(&volume, name, len_max, &map);
         say(format_args!("granary: {name}: {error}"));
     }
     Err(BootError::NoKernel)
-}
-
-async fn open_9fat(disk: BiosDisk) -> Result<Volume<Partition<BiosDisk>>, BootError> {
-    let layout = storage::disk::find(&disk).await.map_err(BootError::Tables)?;
-    for complaint in &layout.complaints {
-        say(format_args!("granary: {complaint}"));
-    }
-    let part = layout.part(NINE_FAT).ok_or(BootError::NoFat)?;
-    let window = Partition::new(NINE_FAT, disk, part.first, part.count).map_err(|_| BootError::NoFat)?;
-    Volume::open(window).await.map_err(BootError::Fat)
 }
 
 /// Loads the kernel of this name and starts it.
@@ -109,7 +90,7 @@ fn start(
     map: &MemoryMap,
 ) -> Result<Infallible, KernelError> {
     say(format_args!("granary: loading {name}"));
-    let file = now(volume.read(name, len_max))?;
+    let file = at_once(volume.read(name, len_max))?;
     let kernel = KernelFile::parse(&file)?;
     for segment in &kernel.segments {
         map.check_free(segment.address, segment.len)?;
@@ -128,14 +109,6 @@ fn start(
     // SAFETY: the kernel stands where its file wants it, and what it is told lies in our memory below 4 GiB, which
     // nobody touches any more.
     unsafe { firmware::enter(kernel.entry, info.as_ptr().addr() as u32) }
-}
-
-/// The result of a future that only ever waits for the BIOS, which does not return before it is done.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(value) => value,
-        Poll::Pending => panic!("a disk read was put off"),
-    }
 }
 
 #[panic_handler]

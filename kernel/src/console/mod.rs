@@ -1,10 +1,13 @@
-//! The serial console: log lines out, nothing in.
+//! The console: log lines out, on the serial port and on the screen if there is one; nothing in.
 //!
 //! Knows lines, their form, and that the port is slow. Must not know what is logged. Once tasks run, lines go to a buffer that
 //! the executor empties as the port takes them, so that logging stalls nobody; what does not fit is counted, not waited for.
 
+mod terminal;
 mod uart;
 
+use crate::boot_info::screen::Screen;
+use crate::memory::map_mmio;
 use crate::time;
 use core::fmt::{self, Write};
 use core::time::Duration;
@@ -13,14 +16,19 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use net::clock::Instant;
 use net::journal::{JOURNAL_LEN, Journal, Line, Stamp};
 use spin::Mutex;
+use terminal::Terminal;
 use uart::Uart;
 
 const BUFFER_LEN: usize = 32 * 1024;
 /// How long the port takes to send what its queue holds: 16 bytes of 10 bits at 115200 bits a second.
 const QUEUE_TIME: Duration = Duration::from_micros(1400);
 
+/// Letters that are drawn while the port sends what its queue holds.
+const LETTERS: usize = 128;
+
 struct Console {
     uart: Option<Uart>,
+    screen: Option<Terminal>,
     buffer: Deque<u8, BUFFER_LEN>,
     /// Lines go to the buffer, and somebody empties it.
     buffered: bool,
@@ -29,7 +37,7 @@ struct Console {
 }
 
 static CONSOLE: Mutex<Console> =
-    Mutex::new(Console { uart: None, buffer: Deque::new(), buffered: false, lost: 0 });
+    Mutex::new(Console { uart: None, screen: None, buffer: Deque::new(), buffered: false, lost: 0 });
 
 /// The last lines, for whoever asks later.
 static JOURNAL: Mutex<Journal<JOURNAL_LEN>> = Mutex::new(Journal::new());
@@ -47,6 +55,24 @@ pub fn init(level: LevelFilter) {
     }
 }
 
+/// From now on lines go to this screen, too; first those so far. Needs memory.
+pub fn show_on(screen: &Screen) {
+    let terminal = match map_mmio(screen.address, screen.len()) {
+        Ok(pixels) => Terminal::new(screen, pixels),
+        Err(error) => {
+            log::warn!("no log on the screen: {error}");
+            return;
+        }
+    };
+    let Some(mut terminal) = terminal else { return };
+    let so_far = with_journal(Journal::text);
+    terminal.put(core::str::from_utf8(&so_far).unwrap_or_default());
+    terminal.forget();
+    terminal.draw_all();
+    CONSOLE.lock().screen = Some(terminal);
+    log::info!("the log is on the screen, too: {} by {} pixels", screen.width, screen.height);
+}
+
 /// From now on lines go to the buffer.
 pub(crate) fn buffer_output() {
     CONSOLE.lock().buffered = true;
@@ -58,11 +84,16 @@ pub(crate) fn drain_some() {
     if !console.buffer.is_empty() {
         console.drain_queue();
     }
+    if let Some(screen) = &mut console.screen {
+        screen.draw(LETTERS);
+    }
 }
 
 /// When to look at the port again, if anything is left.
 pub(crate) fn next_drain(now: Instant) -> Option<Instant> {
-    (!CONSOLE.lock().buffer.is_empty()).then(|| now.plus(QUEUE_TIME))
+    let console = CONSOLE.lock();
+    let is_drawn = console.screen.as_ref().is_none_or(Terminal::is_drawn);
+    (!console.buffer.is_empty() || !is_drawn).then(|| now.plus(QUEUE_TIME))
 }
 
 /// Sends all that is left, waiting for the port: before the machine stops.
@@ -75,9 +106,9 @@ pub fn flush() {
 pub(crate) fn emergency() -> impl Write {
     if let Some(mut console) = CONSOLE.try_lock() {
         console.flush();
-        return Emergency(console.uart);
+        return Emergency { uart: console.uart, screen: console.screen.take() };
     }
-    Emergency(Uart::find())
+    Emergency { uart: Uart::find(), screen: None }
 }
 
 impl Console {
@@ -101,11 +132,17 @@ impl Console {
                 uart.send_waiting(byte);
             }
         }
+        if let Some(screen) = &mut self.screen {
+            screen.draw_all();
+        }
     }
 }
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(screen) = &mut self.screen {
+            screen.put(text);
+        }
         for byte in text.bytes().flat_map(with_return) {
             if self.buffered {
                 self.lost += u64::from(self.buffer.push_back(byte).is_err());
@@ -122,14 +159,21 @@ fn with_return(byte: u8) -> impl Iterator<Item = u8> {
     (byte == b'\n').then_some(b'\r').into_iter().chain([byte])
 }
 
-struct Emergency(Option<Uart>);
+struct Emergency {
+    uart: Option<Uart>,
+    screen: Option<Terminal>,
+}
 
 impl Write for Emergency {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for byte in text.bytes().flat_map(with_return) {
-            if let Some(uart) = self.0 {
+            if let Some(uart) = self.uart {
                 uart.send_waiting(byte);
             }
+        }
+        if let Some(screen) = &mut self.screen {
+            screen.put(text);
+            screen.draw_all();
         }
         Ok(())
     }
@@ -165,6 +209,9 @@ impl Log for Lines {
             let _ = writeln!(console, "… {lost} bytes of log lost: the console is slower than the log");
         }
         let _ = writeln!(console, "{seconds:5}.{micros:06} {level} {module}: {}", line.as_str());
+        if let (false, Some(screen)) = (console.buffered, &mut console.screen) {
+            screen.draw_all();
+        }
     }
 
     fn flush(&self) {

@@ -2,13 +2,17 @@
 //!
 //! Knows the table of drivers. Must not know what a node does with disks and cards.
 
+mod card;
 pub mod check;
 mod drives;
+
+pub use card::NetworkCard;
 
 use crate::acpi::Acpi;
 use crate::disk::{Device, Disk, DiskIdentity};
 use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
+use crate::intel::{self, IntelCard};
 use crate::interrupts::InterruptLine;
 use crate::pci::{self, Function};
 use crate::virtio::block::{TICK_SECONDS, VirtioBlock};
@@ -36,9 +40,6 @@ const RESEED: Duration = Duration::from_secs(600);
 /// How long a disk may take to say who it is before it is left out.
 const IDENTIFY_WAIT: Duration = Duration::from_secs(10);
 
-/// The network cards that we drive.
-pub type NetworkCard = VirtioNetwork<PciTransport>;
-
 /// What was found and started.
 #[derive(Default)]
 pub struct Devices {
@@ -57,6 +58,7 @@ enum Driver {
     Nvme,
     Ahci,
     Scsi,
+    Intel,
 }
 
 /// The table of drivers.
@@ -65,6 +67,9 @@ fn driver_for(function: &Function) -> Option<Driver> {
         (0x01, 0x08, 0x02) => return Some(Driver::Nvme),
         (0x01, 0x06, 0x01) => return Some(Driver::Ahci),
         _ => {}
+    }
+    if intel::is_ours(function) {
+        return Some(Driver::Intel);
     }
     match virtio_device_type(&function.info)? {
         DeviceType::Block => Some(Driver::Block),
@@ -86,6 +91,7 @@ enum StartError {
     Controller(#[from] crate::drive::Problem),
     #[error("has no registers: firmware gave it no address")]
     NoRegisters,
+    Intel(#[from] intel::Problem),
     #[error("does not say who it is within {} s", IDENTIFY_WAIT.as_secs())]
     Silent,
 }
@@ -135,6 +141,7 @@ async fn start_one(driver: Driver, function: &mut Function, devices: &mut Device
             devices.cards.push(start_card(function, transport)?);
         }
         Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
+        Driver::Intel => devices.cards.push(start_intel(function)?),
         Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
         Driver::Ahci => devices.disks.extend(drives::start_ahci(function).await?),
         Driver::Scsi => {
@@ -221,18 +228,43 @@ async fn serve_disk(disk: &VirtioBlock<PciTransport>, signal: &Signal) {
 
 fn start_card(function: &mut Function, mut transport: PciTransport) -> Result<NetworkCard, StartError> {
     let (signal, configuration) = signals(function, &mut transport, true);
-    // Locally administered, and the same at each start.
-    let place = function.place;
-    let fallback = [0x02, b'g', b'r', place.bus, place.device, place.function];
+    let fallback = fallback_address(function);
     let card = VirtioNetwork::open::<KernelHal>(transport, signal, configuration, fallback)?;
+    let mtu = card.mtu();
+    let card = NetworkCard::Virtio(card);
+    tell_card("virtio", function, &card, mtu);
+    Ok(card)
+}
+
+fn start_intel(function: &mut Function) -> Result<NetworkCard, StartError> {
+    let registers = intel::registers(function)?;
+    let line = (function.msix_entries > 0).then(|| InterruptLine::allocate("intel network card")).flatten();
+    let signal = match line {
+        Some(line) if intel::interrupt_by(function, line.msi_message()) => Signal::Interrupt(line),
+        _ => {
+            log::warn!("pci {}: no interrupts by message; looking at it every millisecond", function.place);
+            Signal::None
+        }
+    };
+    let card = IntelCard::open(registers, signal, fallback_address(function))?;
+    let card = NetworkCard::Intel(card);
+    tell_card("intel", function, &card, intel::MTU);
+    Ok(card)
+}
+
+/// Locally administered, and the same at each start.
+fn fallback_address(function: &Function) -> [u8; 6] {
+    let place = function.place;
+    [0x02, b'g', b'r', place.bus, place.device, place.function]
+}
+
+fn tell_card(kind: &str, function: &Function, card: &NetworkCard, mtu: u16) {
     let status = card.status();
     let [a, b, c, d, e, f] = status.address.get();
-    let link = if status.link.get() { "up" } else { "down" };
+    let (place, link) = (function.place, if status.link.get() { "up" } else { "down" });
     log::info!(
-        "virtio network card at pci {place}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {}, link {link}",
-        card.mtu()
+        "{kind} network card at pci {place}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {mtu}, link {link}"
     );
-    Ok(card)
 }
 
 /// Takes a first seed now, if the host is quick, and others from time to time.

@@ -25,7 +25,7 @@ pub(super) fn start(
     limits: TcpLimits,
 ) -> Option<Stack> {
     let Some(card) = cards.next() else {
-        log::error!("no network card found: give the machine a virtio one");
+        log::error!("no network card found: give the machine a virtio one, or an Intel 82574");
         return None;
     };
     if cards.next().is_some() {

@@ -1,9 +1,10 @@
 //! Every way to boot, and the main job on each: archive, power cut, boot, restore, compare, clean stop.
 
-use super::{Bench, Node};
-use crate::machine::{Bus, Firmware, Randomness};
+use super::{BOOT_LIMIT, Bench, Node};
+use crate::machine::{Bus, Firmware, Nic, Randomness};
 use crate::tree;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use std::time::{Duration, Instant};
 
 /// QEMU loads the kernel.
 pub fn direct(bench: &Bench) -> Result<()> {
@@ -29,6 +30,57 @@ pub fn bios_of_a_small_pc(bench: &Bench) -> Result<()> {
     node.spec.machine = "pc".into();
     node.spec.memory = "64M".into();
     main_job(bench, node)
+}
+
+/// UEFI firmware starts the disk's own loader; then the same disk goes to a machine with a BIOS.
+pub fn uefi_then_bios(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    let score = archive_and_restore(bench, &node)?;
+    node.spec.firmware = Firmware::Bios;
+    restore(bench, &node, &score, "restored-by-bios")
+}
+
+/// The log stands on the screen that UEFI firmware has set up, from the first line on, as well as on the serial port.
+pub fn log_on_the_screen(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    let machine = node.boot()?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let rows = machine.screen_text(bench.folder.path())?;
+        let stands = |text: &str| rows.iter().any(|row| row.contains(text));
+        if stands("Granary 0.") && stands("virtio network card at pci") && stands("store: 0 blocks in") {
+            break;
+        }
+        ensure!(Instant::now() < deadline, "the screen shows:\n{}", rows.join("\n"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    node.stop(machine)
+}
+
+/// UEFI firmware beside the other chipset.
+pub fn uefi_of_a_pc(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    node.spec.machine = "pc".into();
+    node.spec.memory = "256M".into();
+    main_job(bench, node)
+}
+
+/// The loader's words reach the firmware's console, and say what is missing.
+pub fn uefi_without_a_kernel(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let name = disk.to_str().unwrap_or_default();
+    bench.programs.granary(&["fat", "rm", name, "granary.a"], &bench.programs.root)?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Uefi;
+    let mut machine = node.start()?;
+    machine.wait_for_console("cannot boot from the boot disk: 9fat holds no kernel", BOOT_LIMIT)?;
+    machine.cut_power()
 }
 
 /// The older machine type, processors that nobody uses yet, and no randomness but the processor's.
@@ -96,14 +148,60 @@ fn on_bus(bench: &Bench, bus: Bus, firmware: Firmware) -> Result<()> {
     main_job(bench, node)
 }
 
-pub(super) fn main_job(bench: &Bench, node: Node) -> Result<()> {
+/// An Intel card that interrupts by messages; its cable is pulled and put in again.
+pub fn intel_card(bench: &Bench) -> Result<()> {
+    cable(bench, Nic::E1000e, "q35")
+}
+
+/// An older one, which cannot, and is looked at from time to time.
+pub fn older_intel_card(bench: &Bench) -> Result<()> {
+    cable(bench, Nic::E1000, "pc")
+}
+
+/// The same of a virtual machine's card.
+pub fn virtio_card(bench: &Bench) -> Result<()> {
+    cable(bench, Nic::Virtio, "q35")
+}
+
+/// The main job; between the two halves the cable is out for a moment.
+fn cable(bench: &Bench, nic: Nic, chipset: &str) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.nic = nic;
+    node.spec.machine = chipset.into();
     let (sample, restored) = (bench.path("sample"), bench.path("restored"));
     tree::make_sample(&sample)?;
     let mut machine = node.boot()?;
     let score = bench.programs.vac(&node.host(), &sample)?;
-    machine.cut_power()?;
-    let machine = node.boot()?;
+    machine.set_link(false)?;
+    machine.wait_for_console(": link down", BOOT_LIMIT)?;
+    machine.set_link(true)?;
+    machine.wait_for_console(": link up", BOOT_LIMIT)?;
     bench.programs.unvac(&node.host(), &score, &restored)?;
     tree::compare(&sample, &restored)?;
+    machine.cut_power()?;
+    restore(bench, &node, &score, "restored-after-a-power-cut")
+}
+
+pub(super) fn main_job(bench: &Bench, node: Node) -> Result<()> {
+    archive_and_restore(bench, &node).map(drop)
+}
+
+fn archive_and_restore(bench: &Bench, node: &Node) -> Result<String> {
+    let sample = bench.path("sample");
+    tree::make_sample(&sample)?;
+    let mut machine = node.boot()?;
+    let score = bench.programs.vac(&node.host(), &sample)?;
+    machine.cut_power()?;
+    restore(bench, node, &score, "restored")?;
+    Ok(score)
+}
+
+/// Boots, restores into a new folder, compares with the sample, stops.
+fn restore(bench: &Bench, node: &Node, score: &str, folder: &str) -> Result<()> {
+    let restored = bench.path(folder);
+    let machine = node.boot()?;
+    bench.programs.unvac(&node.host(), score, &restored)?;
+    tree::compare(&bench.path("sample"), &restored)?;
     node.stop(machine)
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long a boot may take, however slow the machine.
-pub const BOOT_LIMIT: Duration = Duration::from_secs(120);
+pub const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// Runs the scenarios.
 ///
@@ -68,6 +68,13 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("direct-boot-archives-survive-a-power-cut", boots::direct),
     ("bios-boot-archives-survive-a-power-cut", boots::bios),
     ("bios-boot-of-the-pc-machine-with-64-mib", boots::bios_of_a_small_pc),
+    ("uefi-boot-archives-survive-a-power-cut-and-a-bios", boots::uefi_then_bios),
+    ("uefi-boot-of-the-pc-machine", boots::uefi_of_a_pc),
+    ("uefi-boot-without-a-kernel-is-said", boots::uefi_without_a_kernel),
+    ("uefi-screen-shows-the-log", boots::log_on_the_screen),
+    ("nic-intel-82574-and-a-cable-pulled", boots::intel_card),
+    ("nic-intel-82540em-and-a-cable-pulled", boots::older_intel_card),
+    ("nic-virtio-and-a-cable-pulled", boots::virtio_card),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),

@@ -77,9 +77,7 @@ pub fn interrupted(bench: &Bench) -> Result<()> {
 pub fn refused(bench: &Bench) -> Result<()> {
     let disk = bench.path("never.img");
     let path = disk.to_str().unwrap_or_default();
-    let refusals: [(&[&str], &str); 5] = [
-        (&["--firmware", "uefi"], "no UEFI loader"),
-        (&["--nic", "e1000e"], "virtio network cards only"),
+    let refusals: [(&[&str], &str); 3] = [
         (&["--nodes", "2"], "does not replicate yet"),
         (&["--set", "sysnome=x"], "there is no setting"),
         (&["--size", "lots"], "expected a number of bytes"),

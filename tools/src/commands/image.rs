@@ -45,7 +45,7 @@ pub struct CreateArgs {
     #[arg(long, value_parser = size, value_name = "N", default_value_t = ARENA_SIZE)]
     arena_size: u64,
 
-    /// The kernel; default: granary-kernel beside this program. The BIOS loader, granary-bios, is looked for beside it.
+    /// The kernel; default: granary-kernel beside this program. The loaders, granary-bios and granary-uefi, are looked for beside it.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 

@@ -1,0 +1,151 @@
+//! The UEFI loader. Finds the kernel in 9fat, loads it, and starts it as PVH loaders do.
+//!
+//! | part | what |
+//! |---|---|
+//! | `disk` | the firmware's disks as [`storage::device::BlockDevice`]s |
+//! | `screen` | the screen that the firmware has set up |
+//! | `leave`, `leave.s` | the kernel's memory, the end of the firmware's services, the jump |
+//!
+//! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Built as an ELF file;
+//! `granary image create` makes the PE file of it that firmware starts. Nothing is ever written to a disk. Never: a
+//! driver taken from the firmware, a setting of its own.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod disk;
+mod leave;
+mod screen;
+
+use alloc::string::String;
+use core::convert::Infallible;
+use core::fmt::{self, Write};
+use core::panic::PanicInfo;
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use disk::EfiDisk;
+use kernel::loader::{BadKernel, KERNELS, KernelFile, NoVolume, at_once, open_9fat};
+use leave::{COMMAND_LINE_MAX, NoRoom, Parcel};
+use storage::fat::{FatError, Volume};
+use storage::partition::Partition;
+use uefi::boot;
+use uefi::proto::loaded_image::LoadedImage;
+use uefi::table::cfg::ConfigTableEntry;
+use uefi::{Status, entry, system};
+
+#[global_allocator]
+static HEAP: uefi::allocator::Allocator = uefi::allocator::Allocator;
+
+/// A kernel file is never longer: so much has a 9fat at most.
+const KERNEL_LEN_MAX: u64 = 64 << 20;
+/// How long the last words stand on the screen before the firmware goes on to the next thing to boot.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// Why a disk started no kernel.
+#[derive(Debug, thiserror::Error)]
+enum DiskError {
+    #[error(transparent)]
+    Volume(#[from] NoVolume),
+    #[error("9fat holds no kernel: neither granary.a nor granary.b can be started")]
+    NoKernel,
+}
+
+/// Why one of the kernels was not started.
+#[derive(Debug, thiserror::Error)]
+enum KernelError {
+    #[error(transparent)]
+    File(#[from] FatError),
+    #[error(transparent)]
+    Format(#[from] BadKernel),
+    #[error(transparent)]
+    Room(#[from] NoRoom),
+}
+
+#[entry]
+fn efi_start() -> Status {
+    let disks = disk::all();
+    if disks.is_empty() {
+        say(format_args!("granary: cannot boot: the firmware shows no disk"));
+    }
+    for disk in disks {
+        let name = disk.name();
+        let Err(error) = boot_from(disk);
+        say(format_args!("granary: cannot boot from {name}: {error}"));
+    }
+    boot::stall(LAST_WORDS);
+    Status::LOAD_ERROR
+}
+
+fn boot_from(disk: EfiDisk) -> Result<Infallible, DiskError> {
+    let volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
+    for name in KERNELS {
+        let Err(error) = start(&volume, name);
+        say(format_args!("granary: {name}: {error}"));
+    }
+    Err(DiskError::NoKernel)
+}
+
+/// Loads the kernel of this name and starts it.
+fn start(volume: &Volume<Partition<EfiDisk>>, name: &str) -> Result<Infallible, KernelError> {
+    say(format_args!("granary: loading {name}"));
+    let file = at_once(volume.read(name, KERNEL_LEN_MAX))?;
+    let kernel = KernelFile::parse(&file)?;
+    let parcel = Parcel::pack(&kernel, &command_line(), root_pointer(), screen::find())?;
+    parcel.send()
+}
+
+/// The words behind the loader's own name, if whoever started it gave it words: boot managers put other things there, too.
+fn command_line() -> String {
+    let mut line = String::new();
+    let Some(image) = disk::open::<LoadedImage>(boot::image_handle()) else { return line };
+    let Ok(options) = image.load_options_as_cstr16() else { return line };
+    for letter in options.iter().map(|letter| char::from(*letter)) {
+        if !(' '..='~').contains(&letter) || line.len() >= COMMAND_LINE_MAX {
+            return String::new();
+        }
+        line.push(letter);
+    }
+    match line.split_once(' ') {
+        Some((name, words)) if name.to_ascii_lowercase().ends_with(".efi") => words.into(),
+        _ => String::new(),
+    }
+}
+
+/// Where ACPI's root pointer lies; 0 if the firmware has none.
+fn root_pointer() -> u64 {
+    system::with_config_table(|entries| {
+        let address =
+            |guid| entries.iter().find(|entry| entry.guid == guid).map(|entry| entry.address.addr() as u64);
+        address(ConfigTableEntry::ACPI2_GUID).or_else(|| address(ConfigTableEntry::ACPI_GUID)).unwrap_or(0)
+    })
+}
+
+/// Says a line on the firmware's console.
+fn say(line: fmt::Arguments<'_>) {
+    // A console that fails has nobody to tell it to.
+    system::with_stdout(|console| {
+        let _ = writeln!(console, "{line}");
+    });
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    if !leave::HAS_LEFT.load(Ordering::Relaxed) {
+        say(format_args!("granary: the boot loader has failed: {info}"));
+    }
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// The precompiled libraries refer to it; with `panic = "abort"` nothing calls it.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}
+
+/// As `rust_eh_personality`.
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Resume() -> ! {
+    panic!("unwinding in a program that aborts on panic")
+}

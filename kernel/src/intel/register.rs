@@ -1,0 +1,70 @@
+//! Registers and their bits, as far as the driver uses them. Offsets in the first window.
+
+pub(super) const CONTROL: usize = 0x0000;
+pub(super) const STATUS: usize = 0x0008;
+/// Reading (older cards) or writing ones (newer) acknowledges.
+pub(super) const CAUSES: usize = 0x00c0;
+pub(super) const INTERRUPTS_ON: usize = 0x00d0;
+pub(super) const INTERRUPTS_OFF: usize = 0x00d8;
+/// Causes that sending a message acknowledges (82574).
+pub(super) const AUTO_CLEAR: usize = 0x00dc;
+/// Which cause sends which message (82574).
+pub(super) const VECTORS: usize = 0x00e4;
+pub(super) const RX_CONTROL: usize = 0x0100;
+pub(super) const TX_CONTROL: usize = 0x0400;
+pub(super) const TX_GAP: usize = 0x0410;
+pub(super) const RX_DELAY: usize = 0x2820;
+pub(super) const RX_DELAY_MAX: usize = 0x282c;
+pub(super) const TX_DELAY: usize = 0x3820;
+pub(super) const TX_DELAY_MAX: usize = 0x382c;
+pub(super) const RX_CHECKSUM: usize = 0x5000;
+/// Among others, the choice of descriptors of the old kind, which every card here knows: 0.
+pub(super) const RX_FILTER: usize = 0x5008;
+pub(super) const MULTICAST: usize = 0x5200;
+pub(super) const MULTICAST_WORDS: usize = 128;
+pub(super) const ADDRESS_LOW: usize = 0x5400;
+pub(super) const ADDRESS_HIGH: usize = 0x5404;
+/// Spreading frames over queues: 0 is one queue.
+pub(super) const RX_QUEUES: usize = 0x5818;
+
+/// The two rings, and their registers from there on.
+pub(super) const RX: usize = 0x2800;
+pub(super) const TX: usize = 0x3800;
+pub(super) const RING_LOW: usize = 0x00;
+pub(super) const RING_HIGH: usize = 0x04;
+pub(super) const RING_LEN: usize = 0x08;
+pub(super) const RING_HEAD: usize = 0x10;
+pub(super) const RING_TAIL: usize = 0x18;
+pub(super) const RING_CONTROL: usize = 0x28;
+
+pub(super) const CONTROL_RESET: u32 = 1 << 26;
+/// Link on, speed found out.
+pub(super) const CONTROL_SET: u32 = 1 << 6 | 1 << 5;
+/// No link reset, no signal inverted, speed and duplex not forced, no VLAN tags taken out, no reset of the PHY.
+pub(super) const CONTROL_CLEAR: u32 = 1 << 3 | 1 << 7 | 1 << 11 | 1 << 12 | 1 << 30 | 1 << 31;
+pub(super) const STATUS_LINK_UP: u32 = 1 << 1;
+pub(super) const ADDRESS_VALID: u32 = 1 << 31;
+
+/// Receive: frames for us, for all, and every multicast (who is asked for is sorted out above); buffers of 2048 bytes, no
+/// checksum behind the frame, nothing longer than a plain frame.
+pub(super) const RX_CONTROL_ON: u32 = 1 << 1 | 1 << 4 | 1 << 15 | 1 << 26;
+/// Send: short frames filled up, collisions as the manual recommends.
+pub(super) const TX_CONTROL_ON: u32 = 1 << 1 | 1 << 3 | 0x0f << 4 | 0x40 << 12;
+/// The gaps between frames on copper that the manual recommends.
+pub(super) const TX_GAP_COPPER: u32 = 0x0060_2008;
+/// The 82574 wants its thresholds counted in descriptors.
+pub(super) const COUNT_DESCRIPTORS: u32 = 1 << 22;
+
+pub(super) const CAUSE_LINK: u32 = 1 << 2;
+const CAUSE_SENT: u32 = 1 << 0;
+/// A frame came, buffers are few, none was left.
+const CAUSE_RECEIVED: u32 = 1 << 7 | 1 << 4 | 1 << 6;
+/// As messages call them: the first receive queue, the first send queue, anything else.
+const CAUSE_RECEIVE_QUEUE: u32 = 1 << 20;
+const CAUSE_SEND_QUEUE: u32 = 1 << 22;
+pub(super) const CAUSE_OTHER: u32 = 1 << 24;
+pub(super) const CAUSES_OF_RECEIVING: u32 = CAUSE_RECEIVED | CAUSE_RECEIVE_QUEUE;
+pub(super) const CAUSES_OF_SENDING: u32 = CAUSE_SENT | CAUSE_SEND_QUEUE;
+pub(super) const CAUSES_OF_QUEUES: u32 = CAUSE_RECEIVE_QUEUE | CAUSE_SEND_QUEUE;
+/// Receive queue, send queue and the rest: entry 0, valid.
+pub(super) const VECTORS_ALL_TO_FIRST: u32 = 1 << 3 | 1 << 11 | 1 << 19;
