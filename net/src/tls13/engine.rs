@@ -2,6 +2,7 @@
 
 use super::error::Failure;
 use super::identity::Fingerprint;
+use crate::auth::thumbprint::Grant;
 use alloc::vec::Vec;
 
 /// Most bytes of a record, its header included (RFC 8446, 5.2).
@@ -9,6 +10,23 @@ pub(super) const RECORD_LEN_MAX: usize = 5 + (1 << 14) + 256;
 
 /// Most bytes of plain text in a record.
 pub(super) const PLAIN_LEN_MAX: usize = 1 << 14;
+
+/// Whom we talk to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its certificate's hash.
+    pub fingerprint: Fingerprint,
+    /// What `thumbprints` says of it.
+    pub grant: Grant,
+}
+
+impl core::fmt::Display for Peer {
+    /// For the log: how its hash begins, and its name.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.fingerprint.short())?;
+        if self.grant.name.is_empty() { Ok(()) } else { write!(f, " ({})", self.grant.name) }
+    }
+}
 
 /// What there is to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +49,7 @@ pub(super) trait Engine {
 
     /// Goes on with the handshake as far as what came allows. Yields the peer when it is done. What is to be sent, after
     /// an error too, is in [`Engine::output`].
-    fn handshake(&mut self) -> Result<Option<Fingerprint>, Failure>;
+    fn handshake(&mut self) -> Result<Option<Peer>, Failure>;
 
     /// Opens what came.
     fn receive(&mut self, target: &mut [u8]) -> Result<Received, Failure>;

@@ -3,9 +3,9 @@
 //! Knows streams and deadlines. Must not know what is sealed how.
 
 use super::client::Client;
-use super::engine::{Engine, RECORD_LEN_MAX, Received};
+use super::engine::{Engine, Peer, RECORD_LEN_MAX, Received};
 use super::error::Failure;
-use super::identity::{Fingerprint, Identity};
+use super::identity::Identity;
 use super::provider::Source;
 use super::server::Server;
 use crate::auth::thumbprint::Thumbprints;
@@ -33,8 +33,8 @@ pub struct Ours<'a, R: 'static> {
 
 /// A connection whose peer has proved who it is.
 pub struct Secured<R, W> {
-    /// The peer's certificate.
-    pub peer: Fingerprint,
+    /// Who it is.
+    pub peer: Peer,
     /// What it sends.
     pub reader: Reader<R>,
     /// What it is sent.
@@ -104,10 +104,7 @@ async fn secure<S: Read, W: Write, C: Clock>(
     shaken.map(|peer| Secured { peer, reader, writer })
 }
 
-async fn shake<S: Read, W: Write>(
-    reader: &mut Reader<S>,
-    writer: &mut Writer<W>,
-) -> Result<Fingerprint, Failure> {
+async fn shake<S: Read, W: Write>(reader: &mut Reader<S>, writer: &mut Writer<W>) -> Result<Peer, Failure> {
     loop {
         let result = reader.engine.borrow_mut().handshake();
         let sent = writer.drain().await;

@@ -8,6 +8,8 @@
 //! | `server` | the end that answers: rustls | streams |
 //! | `client` | the end that dials: embedded-tls, and what has to be watched there | streams |
 //! | `engine` | what both ends have in common: bytes in, bytes out | either library |
+//! | [`files`] | a node's key and its peers' certificates in 9fat | connections |
+//! | `serve` | venti inside | blocks |
 //! | `halves` | a connection as two halves of a stream | either library |
 //!
 //! One suite (AES-128-GCM with SHA-256), one group and one kind of key (P-256): each is among those that RFC 8446 obliges
@@ -16,15 +18,19 @@
 mod client;
 mod engine;
 mod error;
+pub mod files;
 mod halves;
 pub mod identity;
 mod provider;
+mod serve;
 mod server;
 
+pub use engine::Peer;
 pub use error::Failure;
 pub use halves::{Ours, Reader, Secured, Writer, accept, dial};
 pub use identity::{BadIdentity, Fingerprint, Identity};
 pub use provider::Source;
+pub use serve::serve_venti;
 
 /// The port for venti by TLS 1.3.
 pub const PORT: u16 = 17035;

@@ -2,7 +2,7 @@
 //!
 //! Knows whose certificates count. Must not know streams.
 
-use super::engine::{Engine, PLAIN_LEN_MAX, RECORD_LEN_MAX, Received};
+use super::engine::{Engine, PLAIN_LEN_MAX, Peer, RECORD_LEN_MAX, Received};
 use super::error::Failure;
 use super::identity::{Fingerprint, Identity};
 use super::provider::{self, NodeKey, SCHEMES, Source};
@@ -33,6 +33,7 @@ const OVERHEAD: usize = 5 + 1 + 16;
 /// One connection.
 pub(super) struct Server {
     connection: UnbufferedServerConnection,
+    trusted: Arc<Thumbprints>,
     incoming: Vec<u8>,
     /// Opened, and not yet asked for.
     plain: Vec<u8>,
@@ -56,10 +57,11 @@ impl Server {
         trusted: Arc<Thumbprints>,
         source: &'static Source<R>,
     ) -> Result<Server, Failure> {
-        let config = config(identity, trusted, source).map_err(failure)?;
+        let config = config(identity, trusted.clone(), source).map_err(failure)?;
         let connection = UnbufferedServerConnection::new(Arc::new(config)).map_err(failure)?;
         Ok(Server {
             connection,
+            trusted,
             incoming: Vec::new(),
             plain: Vec::new(),
             plain_taken: 0,
@@ -170,7 +172,7 @@ impl Engine for Server {
         self.incoming.extend_from_slice(bytes);
     }
 
-    fn handshake(&mut self) -> Result<Option<Fingerprint>, Failure> {
+    fn handshake(&mut self) -> Result<Option<Peer>, Failure> {
         let mut early = Vec::new();
         self.advance(&Now::Nothing, &mut |plain| early.extend_from_slice(plain))?;
         self.plain.append(&mut early);
@@ -178,7 +180,9 @@ impl Engine for Server {
             return Ok(None);
         }
         let shown = self.connection.peer_certificates().and_then(|certificates| certificates.first());
-        shown.map(|certificate| Some(Fingerprint::of(certificate))).ok_or(Failure::Unproved)
+        let certificate = shown.ok_or(Failure::Unproved)?;
+        let grant = self.trusted.find(certificate).cloned().ok_or(Failure::Unproved)?;
+        Ok(Some(Peer { fingerprint: Fingerprint::of(certificate), grant }))
     }
 
     fn receive(&mut self, target: &mut [u8]) -> Result<Received, Failure> {

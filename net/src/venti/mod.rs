@@ -14,8 +14,10 @@
 //! | [`latency`] | how long requests take |
 //! | [`client`] | the client's end: many requests under way, every score checked |
 //! | [`blocks`] | what a server needs of a store |
+//! | [`allowed`] | the same for who may not do everything |
 //! | [`store_blocks`] | a store as that |
 
+pub mod allowed;
 mod barrier;
 pub mod blocks;
 pub mod client;

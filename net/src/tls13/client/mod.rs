@@ -17,9 +17,9 @@ mod guard;
 mod pipes;
 mod prove;
 
-use super::engine::{Engine, PLAIN_LEN_MAX, RECORD_LEN_MAX, Received};
+use super::engine::{Engine, PLAIN_LEN_MAX, Peer, RECORD_LEN_MAX, Received};
 use super::error::Failure;
-use super::identity::{Fingerprint, Identity};
+use super::identity::Identity;
 use super::provider::{RECORDS_MAX, Source};
 use crate::auth::thumbprint::Thumbprints;
 use crate::rng::Rng;
@@ -93,9 +93,9 @@ impl Engine for Client {
         self.pipes.feed(bytes);
     }
 
-    fn handshake(&mut self) -> Result<Option<Fingerprint>, Failure> {
+    fn handshake(&mut self) -> Result<Option<Peer>, Failure> {
         self.step()?;
-        Ok(self.pipes.peer.get())
+        Ok(self.pipes.peer.borrow().clone())
     }
 
     fn receive(&mut self, target: &mut [u8]) -> Result<Received, Failure> {

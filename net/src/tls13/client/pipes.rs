@@ -2,8 +2,7 @@
 //!
 //! Knows the five bytes in front of a record. Must not know what is in it.
 
-use super::super::engine::RECORD_LEN_MAX;
-use super::super::identity::Fingerprint;
+use super::super::engine::{Peer, RECORD_LEN_MAX};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -35,7 +34,7 @@ pub(super) struct Pipes {
     pub(super) to_send: RefCell<Vec<u8>>,
     pub(super) says_goodbye: Cell<bool>,
     /// Who the peer is, once it has proved that.
-    pub(super) peer: Cell<Option<Fingerprint>>,
+    pub(super) peer: RefCell<Option<Peer>>,
 }
 
 #[derive(Default)]
@@ -63,9 +62,9 @@ impl Pipes {
     }
 
     /// The handshake is over.
-    pub(super) fn open(&self, peer: Fingerprint) {
+    pub(super) fn open(&self, peer: Peer) {
         self.incoming.borrow_mut().is_open = true;
-        self.peer.set(Some(peer));
+        *self.peer.borrow_mut() = Some(peer);
     }
 
     /// Takes of what was opened; `None` if there is nothing.

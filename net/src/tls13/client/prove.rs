@@ -1,5 +1,6 @@
 //! Our certificate for the server, and whether the server's is trusted and its own.
 
+use super::super::engine::Peer;
 use super::super::error::Failure;
 use super::super::identity::{Fingerprint, Identity, public_key};
 use super::super::provider::{Random, Source};
@@ -29,8 +30,8 @@ pub(super) struct Proof<R: 'static> {
 struct Theirs {
     trusted: Arc<Thumbprints>,
     /// The certificate, its key, and what must be signed by that.
-    shown: Option<(Fingerprint, VerifyingKey, Vec<u8>)>,
-    proved: Option<Fingerprint>,
+    shown: Option<(Peer, VerifyingKey, Vec<u8>)>,
+    proved: Option<Peer>,
     refusal: Option<Failure>,
 }
 
@@ -41,8 +42,8 @@ impl<R: Rng> Proof<R> {
     }
 
     /// The server, if it showed a certificate that is trusted and proved that it is its own.
-    pub(super) fn peer(&self) -> Result<Fingerprint, Failure> {
-        self.theirs.proved.ok_or(Failure::Unproved)
+    pub(super) fn peer(&mut self) -> Result<Peer, Failure> {
+        self.theirs.proved.take().ok_or(Failure::Unproved)
     }
 
     /// Why the server is none for us.
@@ -86,22 +87,22 @@ impl TlsVerifier<GuardedSuite> for Theirs {
             return Err(TlsError::InvalidHandshake);
         }
         let fingerprint = Fingerprint::of(certificate);
-        if !self.trusted.accepts(certificate) {
+        let Some(grant) = self.trusted.find(certificate).cloned() else {
             self.refusal = Some(Failure::Stranger(fingerprint));
             return Err(TlsError::InvalidCertificate);
-        }
+        };
         let key = public_key(certificate).ok_or(TlsError::InvalidCertificate)?;
-        self.shown = Some((fingerprint, key, signed(transcript)));
+        self.shown = Some((Peer { fingerprint, grant }, key, signed(transcript)));
         Ok(())
     }
 
     fn verify_signature(&mut self, verify: CertificateVerifyRef<'_>) -> Result<(), TlsError> {
-        let (fingerprint, key, signed) = self.shown.as_ref().ok_or(TlsError::InvalidHandshake)?;
+        let (peer, key, signed) = self.shown.as_ref().ok_or(TlsError::InvalidHandshake)?;
         let signature = DerSignature::try_from(verify.signature).ok();
         let signature =
             signature.filter(|_| verify.signature_scheme == SignatureScheme::EcdsaSecp256r1Sha256);
         if signature.is_some_and(|signature| key.verify(signed, &signature).is_ok()) {
-            self.proved = Some(*fingerprint);
+            self.proved = Some(peer.clone());
             return Ok(());
         }
         self.refusal = Some(Failure::Unproved);
