@@ -11,6 +11,7 @@
 //! | `clock` | the time, from a time server |
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
+//! | `tls` | venti by TLS 1.3 |
 //! | `p9` | the node to look into and to steer, on a third port |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
@@ -29,6 +30,7 @@ mod serve;
 mod settings;
 mod status;
 mod syslog;
+mod tls;
 
 use crate::acpi::power;
 use crate::devices::Devices;
@@ -100,13 +102,16 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             site.show_names(names.clone());
         }
         if let Some(stack) = &stack {
-            p9::start(stack, &live, store, nine_fat, names);
+            p9::start(stack, &live, store, nine_fat.clone(), names);
         }
     }
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
+    if let (Some(service), Some(stack), Some(fat)) = (&service, &stack, nine_fat) {
+        spawn(tls::run(stack.clone(), fat, service.clone(), settings.sysname.clone()));
+    }
     if let Some(site) = &site {
         show(site, store.as_ref(), service.as_deref());
     }

@@ -257,7 +257,8 @@ mod tests {
     fn a_line_may_say_who_and_what_for() {
         let grant = |more| {
             let certificate = b"a certificate";
-            let hash = base16ct::lower::encode_string(&Sha256::digest(certificate));
+            let hash: String =
+                Sha256::digest(certificate).iter().map(|byte| std::format!("{byte:02x}")).collect();
             read(&std::format!("x509 sha256={hash} {more}")).find(certificate).unwrap().clone()
         };
         let grant_of = |name: &str, read, write, replicate| Grant {
