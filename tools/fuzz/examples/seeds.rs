@@ -5,8 +5,6 @@
 
 #[path = "seeds/machine.rs"]
 mod machine;
-#[path = "seeds/tls.rs"]
-mod tls;
 #[path = "seeds/venti.rs"]
 mod venti;
 
@@ -48,7 +46,6 @@ fn main() {
     let mut seeds = Seeds::default();
     venti::add(&mut seeds);
     machine::add(&mut seeds);
-    tls::add(&mut seeds);
     let mut total = 0;
     for (target, seeds) in seeds.0 {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);

@@ -11,7 +11,6 @@
 //! | [`repair`] | a store with damage at rest: checked, and brought back |
 //! | [`store`] | a small store with damage: opened, read, written, synced, opened again |
 //! | [`wire`] | venti's protocol, server's end and client's; HTTP requests |
-//! | [`tls`] | TLS 1.3, server's end and client's |
 //! | [`node`] | a node's tree by 9P, whatever its client sends |
 //! | [`machine`] | firmware's tables, and the kernel as a loader sees it |
 //!
@@ -36,14 +35,13 @@ pub mod repair;
 pub mod store;
 pub mod tables;
 pub mod texts;
-pub mod tls;
 pub mod whack;
 pub mod wire;
 
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 40] = [
+pub const TARGETS: [(&str, fn(&[u8])); 38] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -80,8 +78,6 @@ pub const TARGETS: [(&str, fn(&[u8])); 40] = [
     ("http_request", wire::http_request),
     ("p9_message", wire::p9_message),
     ("p9_session", node::p9_session),
-    ("tls_server", tls::tls_server),
-    ("tls_client", tls::tls_client),
     ("acpi", machine::acpi),
     ("kernel_file", machine::kernel_file),
 ];
