@@ -9,6 +9,7 @@
 //! | [`sntp`] | the time, from a time server | what clock it sets |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
+//! | [`tls13`] | TLS 1.3 with pinned certificates: rustls answers, embedded-tls dials | what is inside the stream |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`replicate`] | what is new here goes to the peers, and their names come | sockets, wire messages |
@@ -37,5 +38,6 @@ pub mod rng;
 pub mod sntp;
 pub mod syslog;
 pub mod tcp;
+pub mod tls13;
 pub mod tree;
 pub mod venti;

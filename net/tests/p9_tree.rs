@@ -420,3 +420,22 @@ proptest! {
         });
     }
 }
+
+#[test]
+fn the_nodes_key_is_for_nobody_to_read_replace_or_bring_in() {
+    run(async {
+        let node = Node::new().await;
+        let fat = &node.fat;
+        fat.replace("node.key", b"secret", node.now()).await.unwrap();
+        let mut client = node.client(ALL).await;
+        for path in ["9fat/node.key", "9fat/NODE.KEY", "9fat/Node.Key"] {
+            assert!(client.read(path, 99).await.is_err(), "{path}");
+            assert!(client.write(path, b"x").await.is_err(), "{path}");
+            assert!(client.remove(path).await.is_err(), "{path}");
+        }
+        assert_eq!(fat.read("node.key", 99).await.unwrap(), b"secret");
+        fat.remove("node.key").await.unwrap();
+        assert_eq!(client.create("9fat", "node.KEY", b"x").await, Err(refused("permission denied")));
+        client.create("9fat", "other", b"x").await.unwrap();
+    });
+}

@@ -372,13 +372,13 @@ impl Machine {
 
     /// Pulls the network cable, or puts it in again.
     pub fn set_link(&self, up: bool) -> Result<()> {
-        qmp::execute(&self.qmp_path, "set_link", json!({ "name": "net0", "up": up }))
+        qmp::execute(&self.qmp_path, "set_link", &json!({ "name": "net0", "up": up }))
     }
 
     /// What stands on the machine's screen.
     pub fn screen_text(&self, folder: &Path) -> Result<Vec<String>> {
         let file = folder.join("screen.ppm");
-        qmp::execute(&self.qmp_path, "screendump", json!({ "filename": path_text(&file)? }))?;
+        qmp::execute(&self.qmp_path, "screendump", &json!({ "filename": path_text(&file)? }))?;
         screen::text(&std::fs::read(file)?)
     }
 

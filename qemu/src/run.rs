@@ -49,7 +49,7 @@ pub struct RunArgs {
     /// Port on 127.0.0.1 for venti in clear; 0: any free one
     #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
     venti_port: u16,
-    /// Port for venti over TLS 1.3 (not served by this version)
+    /// Port on 127.0.0.1 for venti by TLS 1.3, which is open where the disk's thumbprints list a peer; 0: any free one
     #[arg(long, value_name = "PORT")]
     tls_port: Option<u16>,
     /// Port for venti behind p9any (not served by this version)
@@ -108,10 +108,8 @@ pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
 /// What the contract names and a later version brings: said at once, not found out by waiting.
 fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
     ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
-    for (option, port) in [("--tls-port", args.tls_port), ("--p9auth-port", args.p9auth_port)] {
-        if port.is_some() {
-            println!("granary: nothing listens behind {option} in this version");
-        }
+    if args.p9auth_port.is_some() {
+        println!("granary: nothing listens behind --p9auth-port in this version");
     }
     Ok(())
 }
@@ -123,10 +121,12 @@ fn forwards(args: &RunArgs, venti_port: u16, http_port: u16, p9_port: u16) -> Re
         Forward { host: http_port, guest: 8000 },
         Forward { host: p9_port, guest: 564 },
     ];
-    let later = [(args.tls_port, 17035), (args.p9auth_port, 27034)];
-    for (wanted, guest) in later {
+    let on_demand = [(args.tls_port, 17035), (args.p9auth_port, 27034)];
+    for (wanted, guest) in on_demand {
         if let Some(wanted) = wanted {
-            forwards.push(Forward { host: ports::choose(wanted)?, guest });
+            let host = ports::choose(wanted)?;
+            println!("granary: port {guest} of the node at tcp!127.0.0.1!{host}");
+            forwards.push(Forward { host, guest });
         }
     }
     Ok(forwards)

@@ -9,6 +9,7 @@ pub mod ctl;
 pub mod disk;
 pub mod fat;
 pub mod image;
+pub mod key;
 pub mod log;
 pub mod names;
 pub mod ping;
@@ -34,6 +35,8 @@ pub enum Command {
     Fat(fat::Args),
     /// Make bootable disk images.
     Image(image::Args),
+    /// Make and show a node's key, and say whose keys it trusts.
+    Key(key::Args),
     /// Measure a venti server.
     Bench(bench::Args),
     /// Copy a tree of blocks from one venti server to another.
@@ -84,6 +87,7 @@ impl Command {
             Command::Disk(args) => disk::run(args),
             Command::Fat(args) => fat::run(args),
             Command::Image(args) => image::run(args),
+            Command::Key(args) => key::run(args),
             Command::Bench(args) => bench::run(args),
             Command::Copy(args) => copy::run(args),
             Command::Ctl(args) => ctl::run(args),

@@ -9,6 +9,7 @@
 //! | [`disks`] | the same for disks that may be damaged |
 //! | [`copy`] | copies of disks |
 //! | [`journal`] | the log |
+//! | [`rng`] | randomness |
 
 pub mod clock;
 pub mod copy;
@@ -16,6 +17,7 @@ pub mod device;
 pub mod disks;
 pub mod journal;
 pub mod parts;
+pub mod rng;
 pub mod stream;
 
 use crate::dial::{Dial, VENTI_PORT};

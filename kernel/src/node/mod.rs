@@ -12,6 +12,7 @@
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
 //! | `replicate` | the way to peers |
+//! | `tls` | venti by TLS 1.3 |
 //! | `p9` | the node to look into and to steer, on a third port |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
@@ -31,6 +32,7 @@ mod serve;
 mod settings;
 mod status;
 mod syslog;
+mod tls;
 
 use crate::acpi::power;
 use crate::devices::Devices;
@@ -106,13 +108,16 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             if let Some(site) = &site {
                 site.show_peers(peers.clone());
             }
-            p9::start(stack, &live, store, nine_fat, names, peers);
+            p9::start(stack, &live, store, nine_fat.clone(), names, peers);
         }
     }
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
+    if let (Some(service), Some(stack), Some(fat)) = (&service, &stack, nine_fat) {
+        spawn(tls::run(stack.clone(), fat, service.clone(), settings.sysname.clone()));
+    }
     if let Some(site) = &site {
         show(site, store.as_ref(), service.as_deref());
     }

@@ -3,8 +3,10 @@
 //! Lines `x509 sha256=HASH ...` and `x509 sha1=HASH ...`; `#include FILE`; all other lines mean nothing here. The
 //! hash is hexadecimal or base64, of the certificate or of its public key. The latter as 9front writes it down:
 //! with a NULL where for elliptic curves others name the curve.
+//!
+//! Words after the hash are for people, and for 9front nothing; ours may say `name=` and `roles=`.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use base64ct::{Base64Unpadded, Encoding};
@@ -34,11 +36,58 @@ pub enum BadThumbprints {
     TooMany,
 }
 
+/// What the owner of a certificate may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Roles {
+    /// Read blocks.
+    pub read: bool,
+    /// Write blocks.
+    pub write: bool,
+    /// Exchange names, too.
+    pub replicate: bool,
+}
+
+impl Default for Roles {
+    /// Where a line does not say.
+    fn default() -> Roles {
+        Roles { read: true, write: true, replicate: false }
+    }
+}
+
+/// What a line says of a certificate, beside its hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// `name=`: what people call its owner. May be empty.
+    pub name: String,
+    /// `roles=`, of `read`, `write` and `replicate`.
+    pub roles: Roles,
+}
+
+impl Grant {
+    fn of(words: impl Iterator<Item = String>) -> Grant {
+        let mut grant = Grant::default();
+        for word in words {
+            match word.split_once('=') {
+                Some(("name", name)) => {
+                    grant.name = name.chars().filter(|letter| !letter.is_control()).collect()
+                }
+                Some(("roles", roles)) => {
+                    let has = |role| roles.split(',').any(|word| word == role);
+                    grant.roles =
+                        Roles { read: has("read"), write: has("write"), replicate: has("replicate") };
+                }
+                _ => {}
+            }
+        }
+        grant
+    }
+}
+
 /// Certificates, by their hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Thumbprints {
-    sha1: BTreeSet<[u8; 20]>,
-    sha256: BTreeSet<[u8; 32]>,
+    sha1: BTreeMap<[u8; 20], Grant>,
+    sha256: BTreeMap<[u8; 32], Grant>,
 }
 
 impl Thumbprints {
@@ -54,9 +103,11 @@ impl Thumbprints {
                     includes.push(second);
                     true
                 }
-                ("x509", Some(("sha1", hash))) => decode(hash).map(|hash| self.sha1.insert(hash)).is_some(),
+                ("x509", Some(("sha1", hash))) => {
+                    decode(hash).map(|hash| self.sha1.insert(hash, Grant::of(words))).is_some()
+                }
                 ("x509", Some(("sha256", hash))) => {
-                    decode(hash).map(|hash| self.sha256.insert(hash)).is_some()
+                    decode(hash).map(|hash| self.sha256.insert(hash, Grant::of(words))).is_some()
                 }
                 _ => true,
             };
@@ -72,15 +123,25 @@ impl Thumbprints {
 
     /// Takes away what `others` list.
     pub fn remove_all(&mut self, others: &Thumbprints) {
-        self.sha1.retain(|hash| !others.sha1.contains(hash));
-        self.sha256.retain(|hash| !others.sha256.contains(hash));
+        self.sha1.retain(|hash, _| !others.sha1.contains_key(hash));
+        self.sha256.retain(|hash, _| !others.sha256.contains_key(hash));
     }
 
     /// Whether a certificate (DER) is listed.
     pub fn accepts(&self, certificate: &[u8]) -> bool {
-        self.sha1.contains(&<[u8; 20]>::from(Sha1::digest(certificate)))
-            || self.sha256.contains(&<[u8; 32]>::from(Sha256::digest(certificate)))
-            || key_thumbprint(certificate).is_some_and(|hash| self.sha256.contains(&hash))
+        self.find(certificate).is_some()
+    }
+
+    /// What is said of a certificate (DER), if it is listed.
+    pub fn find(&self, certificate: &[u8]) -> Option<&Grant> {
+        let whole = || self.sha256.get(&<[u8; 32]>::from(Sha256::digest(certificate)));
+        let older = || self.sha1.get(&<[u8; 20]>::from(Sha1::digest(certificate)));
+        whole().or_else(older).or_else(|| self.sha256.get(&key_thumbprint(certificate)?))
+    }
+
+    /// Whether nobody is listed.
+    pub fn is_empty(&self) -> bool {
+        self.sha1.is_empty() && self.sha256.is_empty()
     }
 }
 
@@ -146,8 +207,9 @@ fn words(line: &str) -> impl Iterator<Item = String> {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{array, bytes, fixture, list, text};
-    use super::{BadThumbprints, Thumbprints, key_thumbprint, words};
+    use super::{BadThumbprints, Grant, Roles, Thumbprints, key_thumbprint, words};
     use proptest::prelude::*;
+    use sha2::{Digest, Sha256};
     use std::string::String;
     use std::vec::Vec;
 
@@ -189,6 +251,25 @@ mod tests {
         let includes =
             Thumbprints::default().add("#include /sys/lib/tls/more\n# include x\n#include\n").unwrap();
         assert_eq!(includes, ["/sys/lib/tls/more"]);
+    }
+
+    #[test]
+    fn a_line_may_say_who_and_what_for() {
+        let grant = |more| {
+            let certificate = b"a certificate";
+            let hash: String =
+                Sha256::digest(certificate).iter().map(|byte| std::format!("{byte:02x}")).collect();
+            read(&std::format!("x509 sha256={hash} {more}")).find(certificate).unwrap().clone()
+        };
+        let grant_of = |name: &str, read, write, replicate| Grant {
+            name: name.into(),
+            roles: Roles { read, write, replicate },
+        };
+        assert_eq!(grant(""), grant_of("", true, true, false));
+        assert_eq!(grant("cn=ted name='the shed' # ours"), grant_of("the shed", true, true, false));
+        assert_eq!(grant("roles=read,admin"), grant_of("", true, false, false));
+        assert_eq!(grant("name=a roles=read,write,replicate"), grant_of("a", true, true, true));
+        assert_eq!(grant("roles="), grant_of("", false, false, false));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::serve::{NodeFiles, NodeOpen, NodePlace, Open, fat_error, join};
 use crate::clock::Clock;
 use crate::p9::Error;
 use crate::replicate::info;
+use crate::tls13;
 use alloc::string::String;
 use alloc::vec::Vec;
 use storage::device::BlockDevice;
@@ -20,7 +21,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         if is(path, names::FILE) {
             return self.rights.may_name();
         }
-        self.rights.admin && !self.is_kept(path)
+        self.rights.admin && !self.is_kept(path) && !is_secret(path)
     }
 
     /// The new content of a file of 9fat takes effect.
@@ -119,7 +120,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
 
     /// Takes a file or an empty directory away.
     pub(super) async fn remove_from_fat(&self, path: &str) -> Result<(), Error> {
-        if !self.rights.admin || path.is_empty() || self.is_kept(path) {
+        if !self.rights.admin || path.is_empty() || self.is_kept(path) || is_secret(path) {
             return Err(Error::Permission);
         }
         let before = self.settings_if(is(path, settings::FILE)).await?;
@@ -134,7 +135,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let Place::Fat { path, .. } = place else { return Err(Error::Wstat) };
         let above = path.rsplit_once('/').map_or("", |(above, _)| above);
         let to = join(above, name);
-        if path.is_empty() || !self.rights.admin || self.is_kept(path) || self.is_kept(&to) {
+        let is_ours = |path: &str| self.is_kept(path) || is_secret(path);
+        if path.is_empty() || !self.rights.admin || is_ours(path) || is_ours(&to) {
             return Err(Error::Permission);
         }
         let fat = self.tree.fat()?;
@@ -156,6 +158,11 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
     fn is_kept(&self, path: &str) -> bool {
         names::FILES.into_iter().any(|file| is(path, file))
     }
+}
+
+/// Whether a file of 9fat is for the node alone, whoever asks.
+pub(super) fn is_secret(path: &str) -> bool {
+    is(path, tls13::KEY_FILE)
 }
 
 /// FAT does not tell capitals from small letters.

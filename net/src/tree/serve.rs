@@ -1,6 +1,7 @@
 //! The node's tree as [`Files`]: what a client with certain rights sees and does.
 
 use super::ctl::{self, Command};
+use super::fat::is_secret;
 use super::places::{Made, Place, root_qid};
 use super::rights::Rights;
 use super::roots::{Lists, Names};
@@ -186,9 +187,13 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         }
         let place = match from {
             Place::Root => Place::top(name).ok_or(Error::NotFound)?,
-            Place::Fat { path, alone, .. } => {
-                let path = join(path, name);
+            Place::Fat { path: at, alone, .. } => {
+                let path = join(at, name);
                 let entry = self.tree.fat()?.entry(&path).await.map_err(fat_error)?;
+                // By its own name, since FAT may know it by a short one, too.
+                if is_secret(&join(at, &entry.name)) {
+                    return Err(Error::Permission);
+                }
                 Place::Fat { path, is_directory: entry.is_directory, alone: *alone }
             }
             Place::Names if self.tree.names.registry().get(name).next().is_some() => {

@@ -15,8 +15,10 @@
 //! | [`client`] | the client's end: many requests under way, every score checked |
 //! | `claims` | who brings which block, where several could |
 //! | [`blocks`] | what a server needs of a store |
+//! | [`allowed`] | the same for who may not do everything |
 //! | [`store_blocks`] | a store as that |
 
+pub mod allowed;
 mod barrier;
 pub mod blocks;
 mod claims;

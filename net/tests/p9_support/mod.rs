@@ -26,6 +26,7 @@ type Disk = Rc<RamDisk>;
 pub struct Node {
     pub store: Rc<Store<Disk>>,
     pub names: Rc<NameKeeper<Disk, Disk>>,
+    pub fat: Rc<NineFat<Disk>>,
     /// The texts of settings that were obeyed.
     pub obeyed: Rc<RefCell<Vec<String>>>,
     tree: Rc<NodeTree<Disk, Disk, TestClock>>,
@@ -43,14 +44,15 @@ impl Node {
         let store = Rc::new(Store::open(parts, StoreSettings::default(), clock.wall()).await.unwrap().0);
         let disk = Rc::new(RamDisk::new(512, 20_000));
         Volume::format(&disk, b"9FAT       ", 2048, 7, clock.wall()).await.unwrap();
-        let fat = Some(Rc::new(NineFat::open(disk, true).await.unwrap()));
-        let names = Rc::new(NameKeeper::open(store.clone(), fat.clone()).await);
+        let fat = Rc::new(NineFat::open(disk, true).await.unwrap());
+        let names = Rc::new(NameKeeper::open(store.clone(), Some(fat.clone())).await);
         let walking = names.clone();
         // Time is short here: waits take a moment only.
         let pause = async |_| tokio::time::sleep(Duration::from_millis(2)).await;
         spawn_local(async move { walking.run(|| Timestamp(1_700_000_000), pause).await });
         let obeyed = Rc::new(RefCell::new(Vec::new()));
         let told = obeyed.clone();
+        let in_tree = Some(fat.clone());
         let around = Surroundings {
             log: Box::new(|| b"a line\n".to_vec()),
             obey: Some(Box::new(move |text| {
@@ -58,9 +60,16 @@ impl Node {
             })),
             peers: Rc::default(),
         };
-        let tree =
-            NodeTree::new("barn".into(), store.clone(), fat, names.clone(), clock.clone(), 200_000, around);
-        Node { store, names, obeyed, tree: Rc::new(tree), clock }
+        let tree = NodeTree::new(
+            "barn".into(),
+            store.clone(),
+            in_tree,
+            names.clone(),
+            clock.clone(),
+            200_000,
+            around,
+        );
+        Node { store, names, fat, obeyed, tree: Rc::new(tree), clock }
     }
 
     pub fn now(&self) -> Timestamp {

@@ -100,7 +100,7 @@ enum FatCommand {
     },
 }
 
-type FatVolume = Volume<Partition<FileDevice>>;
+pub(super) type FatVolume = Volume<Partition<FileDevice>>;
 
 /// Runs `granary fat`.
 ///
@@ -143,7 +143,7 @@ async fn fat(command: FatCommand) -> anyhow::Result<ExitCode> {
 }
 
 /// The 9fat of a disk, or the FAT file system that `path` is. For writing it must be sound, as for a node.
-async fn open(path: &Path, access: Access) -> anyhow::Result<FatVolume> {
+pub(super) async fn open(path: &Path, access: Access) -> anyhow::Result<FatVolume> {
     let found = parts::of_disks(&[path.to_owned()], access).await?;
     let part = match found.nine_fat {
         Some(part) => part,

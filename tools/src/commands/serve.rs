@@ -3,6 +3,7 @@
 mod http;
 mod p9;
 mod replicate;
+mod tls;
 
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::clock::HostClock;
@@ -56,6 +57,10 @@ pub struct Args {
     /// Where to serve the node's tree by 9P, with all rights, to whoever reaches that address; not at all without it.
     #[arg(long, value_name = "ADDRESS")]
     p9: Option<Dial>,
+
+    /// Where to serve venti by TLS 1.3, to whoever the disk's 9fat lists in thumbprints; not at all without it.
+    #[arg(long, value_name = "ADDRESS")]
+    tls: Option<Dial>,
 
     /// Connections at a time.
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -126,15 +131,26 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     };
     let shown = Rc::clone(&peers);
     let p9 = match p9_listener {
-        Some(listener) => Some(p9::start(listener, Rc::clone(&store), nine_fat, Rc::clone(&names), peers)?),
+        Some(listener) => {
+            Some(p9::start(listener, Rc::clone(&store), nine_fat.clone(), Rc::clone(&names), peers)?)
+        }
         None => None,
     };
-    announce(&args, &store, &listener, http.as_ref(), p9.as_deref())?;
+    let connections = Connections::new(args.connections);
+    let tls = match &args.tls {
+        Some(address) => {
+            let listener = listen(address, net::tls13::PORT).await?;
+            let blocks = StoreBlocks::new(Rc::clone(&store), HostClock);
+            Some(tls::start(listener, nine_fat, blocks, Rc::clone(&connections)).await?)
+        }
+        None => None,
+    };
+    let also = Also { http: http.as_ref().map(Http::address), p9: p9.as_deref(), tls: tls.as_deref() };
+    announce(&args, &store, &listener, &also)?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
     let walked = Rc::clone(&names);
     tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
-    let connections = Connections::new(args.connections);
     if let Some(http) = &http {
         http.serving(&store, &connections, names, shown);
     }
@@ -223,25 +239,29 @@ async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>)
     Ok((survey.parts, survey.nine_fat))
 }
 
-fn announce(
-    args: &Args,
-    store: &HostStore,
-    listener: &TcpListener,
-    http: Option<&Http>,
-    p9: Option<&str>,
-) -> anyhow::Result<()> {
+/// Where else the node listens.
+struct Also<'a> {
+    http: Option<&'a str>,
+    p9: Option<&'a str>,
+    tls: Option<&'a str>,
+}
+
+fn announce(args: &Args, store: &HostStore, listener: &TcpListener, also: &Also<'_>) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let dial = format!("tcp!{}!{}", address.ip(), address.port());
     let status = store.status();
     let clumps: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
     let json = serde_json::json!({
         "address": dial, "port": address.port(), "arenas": status.arenas.len(), "clumps": clumps,
-        "http": http.map(Http::address), "p9": p9,
+        "http": also.http, "p9": also.p9, "tls": also.tls,
     });
     let arenas = status.arenas.len();
-    let shown = http.map(|http| format!("\ngranary: status at {}", http.address())).unwrap_or_default();
-    let tree = p9.map(|p9| format!("\ngranary: 9P at {p9}")).unwrap_or_default();
-    let text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}{shown}{tree}");
+    let mut text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}");
+    for (what, address) in [("status", also.http), ("9P", also.p9), ("venti by TLS 1.3", also.tls)] {
+        if let Some(address) = address {
+            text += &format!("\ngranary: {what} at {address}");
+        }
+    }
     args.output.print(&json, text)
 }
 
