@@ -8,6 +8,7 @@
 //! | [`sntp`] | the time, from a time server | what clock it sets |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
+//! | [`tls_psk`] | TLS 1.2 between two ends that share a secret, as messages and records | sockets, whose secret it is |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
@@ -33,5 +34,6 @@ pub mod rng;
 pub mod sntp;
 pub mod syslog;
 pub mod tcp;
+pub mod tls_psk;
 pub mod tree;
 pub mod venti;
