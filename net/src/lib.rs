@@ -9,6 +9,7 @@
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`tls_psk`] | TLS 1.2 between two ends that share a secret, as messages and records | sockets, whose secret it is |
+//! | [`secure`] | streams whose ends are proved and that nobody else reads: `auth`, then `tls_psk` | sockets, who may do what |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
@@ -31,6 +32,7 @@ pub mod http;
 pub mod journal;
 pub mod p9;
 pub mod rng;
+pub mod secure;
 pub mod sntp;
 pub mod syslog;
 pub mod tcp;

@@ -5,6 +5,7 @@ use super::protect::{Opener, Sealer};
 use super::record::{Kind, Records, push_clear};
 use super::{Channel, PLAIN_MAX};
 use crate::rng::Rng;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
@@ -151,9 +152,11 @@ impl<R: Rng> Conversation<R> {
     }
 
     /// The end of the handshake. Nothing may be left of it.
-    pub(super) fn channel(&mut self) -> Result<Channel<R>, TlsError> {
+    pub(super) fn channel(&mut self) -> Result<Box<Channel<R>>, TlsError> {
         match (self.sealer.take(), self.opener.take()) {
-            (Some(sealer), Some(opener)) if self.messages.is_empty() => Ok(Channel::new(sealer, opener)),
+            (Some(sealer), Some(opener)) if self.messages.is_empty() => {
+                Ok(Box::new(Channel::new(sealer, opener)))
+            }
             _ => Err(TlsError::Unexpected("a handshake message")),
         }
     }

@@ -46,6 +46,9 @@ pub use client::Client;
 pub use server::Server;
 pub use suite::Suite;
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 /// Most bytes of plaintext in a record.
 pub const PLAIN_MAX: usize = 16_384;
 
@@ -55,7 +58,7 @@ pub enum Step<R> {
     /// Come back with more bytes; those given are used up.
     Receive,
     /// Send this, then come back, with no new bytes if there are none.
-    Send(alloc::vec::Vec<u8>),
+    Send(Vec<u8>),
     /// The handshake is done. Bytes that were not taken belong to the channel.
-    Done(Channel<R>),
+    Done(Box<Channel<R>>),
 }

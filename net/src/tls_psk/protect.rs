@@ -7,6 +7,7 @@ use super::record::{HEADER_LEN, Header, Kind, VERSION};
 use super::{PLAIN_MAX, Suite, TlsError};
 use crate::auth::secret::Secret;
 use crate::rng::Rng;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce, Tag};
 use core::ops::Range;
@@ -27,7 +28,7 @@ pub(super) struct Sealer<R> {
 
 enum Seal {
     Poly(Poly),
-    Cbc(CbcSealer),
+    Cbc(Box<CbcSealer>),
 }
 
 /// Opens the records of one direction.
@@ -38,7 +39,7 @@ pub(super) struct Opener {
 
 enum Open {
     Poly(Poly),
-    Cbc(CbcOpener),
+    Cbc(Box<CbcOpener>),
 }
 
 /// Cuts the keys of both directions from the key block. `ours` is this end.
@@ -61,7 +62,7 @@ pub(super) fn protection<R: Rng>(
         Suite::Aes128CbcSha256 => {
             let seal = CbcSealer::new(&cut(block, 64 + 16 * ours), &cut(block, 32 * ours));
             let open = CbcOpener::new(&cut(block, 64 + 16 * theirs), &cut(block, 32 * theirs));
-            (Seal::Cbc(seal), Open::Cbc(open))
+            (Seal::Cbc(Box::new(seal)), Open::Cbc(Box::new(open)))
         }
     };
     (Sealer { seal, number: 0, rng }, Opener { open, number: 0 })

@@ -75,7 +75,7 @@ fn run(
         *input = &input[before - window.len()..];
         match next {
             Step::Send(bytes) => sent.extend(bytes),
-            Step::Done(channel) => return Ok(channel),
+            Step::Done(channel) => return Ok(*channel),
             Step::Receive => assert!(window.is_empty() && before > 0, "waits for more than there was"),
         }
     }
@@ -177,7 +177,7 @@ fn go_on(end: &mut Either, heard: &mut Vec<u8>, sent: &mut Vec<u8>, done: &mut O
     while done.is_none() {
         match end.step(&mut input).unwrap() {
             Step::Send(bytes) => sent.extend(bytes),
-            Step::Done(channel) => *done = Some(channel),
+            Step::Done(channel) => *done = Some(*channel),
             Step::Receive => return,
         }
     }
