@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 pub mod bench;
 pub mod completion;
+pub mod connect;
 pub mod copy;
 pub mod ctl;
 pub mod disk;
@@ -36,6 +37,8 @@ pub enum Command {
     Image(image::Args),
     /// Measure a venti server.
     Bench(bench::Args),
+    /// Reach a service behind Plan 9's authentication and TLS as if it were here.
+    Connect(connect::Args),
     /// Copy a tree of blocks from one venti server to another.
     Copy(copy::Args),
     /// Give a command to a node.
@@ -85,6 +88,7 @@ impl Command {
             Command::Fat(args) => fat::run(args),
             Command::Image(args) => image::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Connect(args) => connect::run(args),
             Command::Copy(args) => copy::run(args),
             Command::Ctl(args) => ctl::run(args),
             Command::Log(args) => log::run(args),

@@ -9,13 +9,17 @@
 //! | [`disks`] | the same for disks that may be damaged |
 //! | [`copy`] | copies of disks |
 //! | [`journal`] | the log |
+//! | [`rng`] | randomness |
+//! | [`auth_servers`] | authentication servers over TCP |
 
+pub mod auth_servers;
 pub mod clock;
 pub mod copy;
 pub mod device;
 pub mod disks;
 pub mod journal;
 pub mod parts;
+pub mod rng;
 pub mod stream;
 
 use crate::dial::{Dial, VENTI_PORT};
