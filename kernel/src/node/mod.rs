@@ -12,6 +12,7 @@
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
 //! | `p9` | the node to look into and to steer, on a third port |
+//! | `secure` | venti and the tree behind 9front's authentication, on two ports more |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
 //!
@@ -25,6 +26,7 @@ mod memory;
 mod network;
 mod p9;
 mod port;
+mod secure;
 mod serve;
 mod settings;
 mod status;
@@ -92,6 +94,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
+    let mut behind = None;
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
@@ -100,13 +103,18 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             site.show_names(names.clone());
         }
         if let Some(stack) = &stack {
-            p9::start(stack, &live, store, nine_fat, names);
+            let tree = p9::tree(&live, store, nine_fat, names);
+            p9::start(stack, &live, tree.clone());
+            behind = secure::open(survey.nvram, &live, tree).await;
         }
     }
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
+    if let (Some(behind), Some(stack), Some(service)) = (behind, &stack, &service) {
+        behind.start(stack, &live, service);
+    }
     if let Some(site) = &site {
         show(site, store.as_ref(), service.as_deref());
     }

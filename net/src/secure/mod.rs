@@ -11,6 +11,7 @@
 //! | `line` | one end's messages carried over a stream |
 //! | [`halves`] | what comes of it: a half that reads and a half that writes |
 //! | [`gate`] | how many may prove themselves at a time, and how often |
+//! | [`identity`] | who a node is, as its nvram says |
 //! | [`door`] | all of it, as a service needs it |
 //!
 //! This is what 9front's `tlssrv -A` and `tlsclient -a` do.
@@ -21,6 +22,7 @@ pub mod door;
 mod error;
 pub mod gate;
 pub mod halves;
+pub mod identity;
 mod line;
 pub mod tickets;
 
@@ -30,6 +32,7 @@ pub use door::Door;
 pub use error::{ChannelError, SecureError};
 pub use gate::Gate;
 pub use halves::{Reader, Writer};
+pub use identity::read_identity;
 pub use tickets::{AuthServers, NoAuthServers};
 
 use crate::auth::UserName;

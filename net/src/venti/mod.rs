@@ -15,6 +15,7 @@
 //! | [`client`] | the client's end: many requests under way, every score checked |
 //! | [`blocks`] | what a server needs of a store |
 //! | [`store_blocks`] | a store as that |
+//! | [`guarded`] | a store for those who may not write |
 
 mod barrier;
 pub mod blocks;
@@ -22,6 +23,7 @@ pub mod client;
 pub mod connections;
 pub mod frame;
 pub mod greeting;
+pub mod guarded;
 pub mod latency;
 pub mod message;
 mod outbox;
@@ -31,6 +33,7 @@ mod signal;
 pub mod store_blocks;
 
 pub use blocks::Blocks;
+pub use guarded::Guarded;
 pub use message::{Message, Text};
 pub use store_blocks::StoreBlocks;
 
