@@ -1,4 +1,5 @@
 //! Secured connections from end to end: who gets in, who does not, and what becomes of a stream that is tampered with.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop where something is missing")]
 
 #[path = "secure_support/auth_server.rs"]
 mod auth_server;

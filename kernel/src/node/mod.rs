@@ -120,8 +120,10 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     }
     if service.is_none() {
         log::error!("nothing is served; see above. The power button switches the machine off");
-    } else if settings.venti.is_empty() {
-        log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
+    } else if settings.venti.is_empty() && settings.users.is_empty() {
+        log::error!(
+            "venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24, or `users=`"
+        );
     }
     spawn(status::print(store.clone(), stack, service, live));
     power::power_button().await;
