@@ -86,6 +86,7 @@ fn port_of(service: &str) -> Option<u16> {
     match service {
         "venti" => Some(VENTI_PORT),
         "9fs" => Some(564),
+        "ticket" => Some(567),
         "http" => Some(80),
         "https" => Some(443),
         number => number.parse().ok().filter(|_| number.bytes().all(|digit| digit.is_ascii_digit())),

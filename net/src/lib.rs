@@ -10,6 +10,8 @@
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`tls13`] | TLS 1.3 with pinned certificates: rustls answers, embedded-tls dials | what is inside the stream |
+//! | [`tls_psk`] | TLS 1.2 between two ends that share a secret, as messages and records | sockets, whose secret it is |
+//! | [`secure`] | streams whose ends are proved and that nobody else reads: `auth`, then `tls_psk` | sockets, who may do what |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`replicate`] | what is new here goes to the peers, and their names come | sockets, wire messages |
@@ -35,9 +37,11 @@ pub mod journal;
 pub mod p9;
 pub mod replicate;
 pub mod rng;
+pub mod secure;
 pub mod sntp;
 pub mod syslog;
 pub mod tcp;
 pub mod tls13;
+pub mod tls_psk;
 pub mod tree;
 pub mod venti;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 pub mod bench;
 pub mod completion;
+pub mod connect;
 pub mod copy;
 pub mod ctl;
 pub mod disk;
@@ -39,6 +40,8 @@ pub enum Command {
     Key(key::Args),
     /// Measure a venti server.
     Bench(bench::Args),
+    /// Reach a service behind Plan 9's authentication and TLS as if it were here.
+    Connect(connect::Args),
     /// Copy a tree of blocks from one venti server to another.
     Copy(copy::Args),
     /// Give a command to a node.
@@ -89,6 +92,7 @@ impl Command {
             Command::Image(args) => image::run(args),
             Command::Key(args) => key::run(args),
             Command::Bench(args) => bench::run(args),
+            Command::Connect(args) => connect::run(args),
             Command::Copy(args) => copy::run(args),
             Command::Ctl(args) => ctl::run(args),
             Command::Log(args) => log::run(args),

@@ -10,7 +10,9 @@
 //! | [`copy`] | copies of disks |
 //! | [`journal`] | the log |
 //! | [`rng`] | randomness |
+//! | [`auth_servers`] | authentication servers over TCP |
 
+pub mod auth_servers;
 pub mod clock;
 pub mod copy;
 pub mod device;

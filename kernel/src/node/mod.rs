@@ -14,6 +14,7 @@
 //! | `replicate` | the way to peers |
 //! | `tls` | venti by TLS 1.3 |
 //! | `p9` | the node to look into and to steer, on a third port |
+//! | `secure` | venti and the tree behind 9front's authentication, on two ports more |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
 //!
@@ -28,6 +29,7 @@ mod network;
 mod p9;
 mod port;
 mod replicate;
+mod secure;
 mod serve;
 mod settings;
 mod status;
@@ -96,6 +98,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
+    let mut behind = None;
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
@@ -108,7 +111,9 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             if let Some(site) = &site {
                 site.show_peers(peers.clone());
             }
-            p9::start(stack, &live, store, nine_fat.clone(), names, peers);
+            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
+            p9::start(stack, &live, tree.clone());
+            behind = secure::open(survey.nvram, &live, tree).await;
         }
     }
     let service = match (&store, &stack) {
@@ -118,13 +123,18 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     if let (Some(service), Some(stack), Some(fat)) = (&service, &stack, nine_fat) {
         spawn(tls::run(stack.clone(), fat, service.clone(), settings.sysname.clone()));
     }
+    if let (Some(behind), Some(stack), Some(service)) = (behind, &stack, &service) {
+        behind.start(stack, &live, service);
+    }
     if let Some(site) = &site {
         show(site, store.as_ref(), service.as_deref());
     }
     if service.is_none() {
         log::error!("nothing is served; see above. The power button switches the machine off");
-    } else if settings.venti.is_empty() {
-        log::error!("venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24");
+    } else if settings.venti.is_empty() && settings.users.is_empty() {
+        log::error!(
+            "venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24, or `users=`"
+        );
     }
     spawn(status::print(store.clone(), stack, service, live));
     power::power_button().await;

@@ -27,17 +27,17 @@ use storage::store::Store;
 /// Bytes that a file takes in the lists of archives' directories that are kept, about.
 const LISTED_LEN: usize = 400;
 
-type Tree = NodeTree<Part, Part, KernelClock>;
+/// What is served.
+pub(super) type Tree = NodeTree<Part, Part, KernelClock>;
 
-/// Serves the tree while anybody may come.
-pub(super) fn start(
-    stack: &Stack,
+/// The node's tree.
+pub(super) fn tree(
     live: &Rc<Live>,
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: Rc<NameKeeper<Part, Part>>,
     peers: Rc<Peers>,
-) {
+) -> Rc<Tree> {
     let files_max = heap::status().total / 16 / LISTED_LEN;
     let obeying = live.clone();
     let around = Surroundings {
@@ -46,8 +46,12 @@ pub(super) fn start(
         peers,
     };
     let sysname = live.get().sysname.clone();
-    let tree = NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around);
-    spawn(serve(stack.clone(), live.clone(), Rc::new(tree)));
+    Rc::new(NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around))
+}
+
+/// Serves the tree while anybody may come.
+pub(super) fn start(stack: &Stack, live: &Rc<Live>, tree: Rc<Tree>) {
+    spawn(serve(stack.clone(), live.clone(), tree));
 }
 
 async fn serve(stack: Stack, live: Rc<Live>, tree: Rc<Tree>) {

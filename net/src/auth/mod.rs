@@ -19,7 +19,7 @@
 pub mod account;
 pub mod dp9ik;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod gather;
 pub mod key;
 pub mod name;

@@ -1,7 +1,8 @@
 //! Blocks for a client who may not do everything.
 
 use super::blocks::Blocks;
-use super::message::Text;
+use super::message::{Presence, Text};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use storage::block_type::BlockType;
 use storage::score::Score;
@@ -33,5 +34,12 @@ impl<B: Blocks> Blocks for Allowed<'_, B> {
 
     async fn sync(&self) -> Result<(), Text> {
         self.blocks.sync().await
+    }
+
+    async fn have(&self, names: &[(Score, BlockType)], asker: u64) -> Result<Vec<Presence>, Text> {
+        match self.write {
+            true => self.blocks.have(names, asker).await,
+            false => Err(Text::new("permission denied: you may not write here")),
+        }
     }
 }

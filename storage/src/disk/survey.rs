@@ -14,7 +14,9 @@ use alloc::vec::Vec;
 pub const NINE_FAT: &str = "9fat";
 
 /// Parts that hold nothing with a magic number, on disks as we make them.
-const PLAIN: [&str; 2] = ["bios", "nvram"];
+const PLAIN: [&str; 2] = ["bios", NVRAM];
+/// The name of the part that holds who a machine is.
+const NVRAM: &str = "nvram";
 
 /// A disk and what messages call it.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Survey<D> {
     pub layouts: Vec<Option<Layout>>,
     /// The first part called `9fat`.
     pub nine_fat: Option<Partition<D>>,
+    /// The first part called `nvram`, where a Plan 9 system keeps who it is.
+    pub nvram: Option<Partition<D>>,
     /// The parts of the store, as they were found; empty where there are none.
     pub parts: StoreParts<Partition<D>>,
     /// What a person should know of.
@@ -78,7 +82,7 @@ impl FindingKind {
 /// Looks at all disks. Parts that overlap others are left out, so that neither can be written.
 pub async fn survey<D: BlockDevice + Clone>(disks: &[NamedDisk<D>]) -> Survey<D> {
     let parts = StoreParts { arenas: Vec::new(), index_sections: Vec::new(), bloom: None };
-    let mut survey = Survey { layouts: Vec::new(), nine_fat: None, parts, findings: Vec::new() };
+    let mut survey = Survey { layouts: Vec::new(), nine_fat: None, nvram: None, parts, findings: Vec::new() };
     for disk in disks {
         match find(&disk.device).await {
             Ok(layout) => {
@@ -125,6 +129,7 @@ impl<D: BlockDevice + Clone> Survey<D> {
             }
             Contents::Bloom => self.tell(disk, FindingKind::SecondBloom(part.name.clone())),
             Contents::Fat if part.name == NINE_FAT && self.nine_fat.is_none() => self.nine_fat = Some(device),
+            Contents::Unknown if part.name == NVRAM && self.nvram.is_none() => self.nvram = Some(device),
             Contents::Unknown if !PLAIN.contains(&part.name.as_str()) => {
                 self.tell(disk, FindingKind::Unknown(part.name.clone()))
             }

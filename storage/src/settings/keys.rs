@@ -35,7 +35,7 @@ impl Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 22] = [
+pub const KEYS: [Key; 23] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -119,6 +119,15 @@ pub const KEYS: [Key; 22] = [
         meaning: "the networks that may do everything by 9P in clear: write 9fat, remove names, give commands",
         at_once: true,
         set: |settings, text| put(&mut settings.admin, parse_networks(text)),
+    },
+    Key {
+        name: "users",
+        values: "NAME ROLE…, NAME ROLE…",
+        default: "none: closed",
+        meaning: "who may use the ports behind Plan 9's authentication, 27034 for venti and 17020 for 9P, and do \
+            what: read, write, names, replicate, admin; * is everybody with an account",
+        at_once: true,
+        set: |settings, text| put(&mut settings.users, text.parse()),
     },
     Key {
         name: "panic",

@@ -6,11 +6,13 @@
 mod edit;
 mod keys;
 mod plan9;
+mod users;
 mod value;
 
 pub use edit::edit;
 pub use keys::{KEYS, Key, key};
 pub use plan9::Plan9Ini;
+pub use users::{Roles, Users};
 pub use value::{Expected, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
 
 use alloc::collections::BTreeMap;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub names: Vec<Network>,
     /// Who may do everything by 9P in clear.
     pub admin: Vec<Network>,
+    /// Who may do what behind authentication. Nobody, where it is empty.
+    pub users: Users,
     /// What follows a panic.
     pub panic: OnPanic,
     /// The least grave messages that reach the console.
@@ -89,6 +93,7 @@ impl Default for Settings {
             p9: Vec::new(),
             names: Vec::new(),
             admin: Vec::new(),
+            users: Users::default(),
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,

@@ -22,7 +22,7 @@ fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
-         status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\n\
+         status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
          syslog=10.0.0.9\nntp=10.0.0.1, [fd00::1]:1123",
     );
     let expected = Settings {
@@ -36,6 +36,7 @@ fn every_key_is_read() {
         p9: ["10.0.0.0/8".parse().unwrap()].to_vec(),
         names: ["10.1.0.0/16".parse().unwrap()].to_vec(),
         admin: ["10.1.1.1".parse().unwrap()].to_vec(),
+        users: "ada admin".parse().unwrap(),
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,

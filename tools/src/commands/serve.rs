@@ -3,6 +3,7 @@
 mod http;
 mod p9;
 mod replicate;
+mod secure;
 mod tls;
 
 use crate::dial::{Dial, VENTI_PORT};
@@ -25,7 +26,7 @@ use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use storage::partition::Partition;
 use storage::scrub::Keeper;
-use storage::settings::Scrub;
+use storage::settings::{Scrub, Users};
 use storage::store::{Store, StoreSettings};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +62,17 @@ pub struct Args {
     /// Where to serve venti by TLS 1.3, to whoever the disk's 9fat lists in thumbprints; not at all without it.
     #[arg(long, value_name = "ADDRESS")]
     tls: Option<Dial>,
+    /// Where to serve venti behind Plan 9's authentication, to the users of --users, as the account in the disk's nvram.
+    #[arg(long, value_name = "ADDRESS", requires = "users")]
+    secure: Option<Dial>,
+
+    /// Where to serve the node's tree by 9P behind Plan 9's authentication, as --secure does.
+    #[arg(long, value_name = "ADDRESS", requires = "users")]
+    secure_p9: Option<Dial>,
+
+    /// Who may log in, and do what, as the setting `users` of granary.ini: NAME ROLE…, NAME ROLE….
+    #[arg(long, value_name = "LIST")]
+    users: Option<Users>,
 
     /// Connections at a time.
     #[arg(long, default_value_t = 256, value_name = "N")]
@@ -108,6 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 type HostPart = Partition<FileDevice>;
 type HostStore = Store<HostPart>;
+type HostBlocks = StoreBlocks<HostPart, HostClock>;
 type HostNames = NameKeeper<HostPart, HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
@@ -116,45 +129,45 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         Some(address) => Some(http::start(listen(address, net::http::PORT).await?)?),
         None => None,
     };
-    let (store, nine_fat) = open(&args).await?;
+    let (store, nine_fat, nvram) = open(&args).await?;
     let nine_fat = mount(nine_fat, args.read_only).await;
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
-    let p9_listener = match &args.p9 {
-        Some(address) => Some(listen(address, net::p9::PORT).await?),
-        None => None,
-    };
-    let listener = listen(&args.listen, VENTI_PORT).await?;
     let peers = match args.peers {
         true => replicate::start(&store, nine_fat.clone(), &names),
         false => Rc::default(),
     };
-    let shown = Rc::clone(&peers);
-    let p9 = match p9_listener {
-        Some(listener) => {
-            Some(p9::start(listener, Rc::clone(&store), nine_fat.clone(), Rc::clone(&names), peers)?)
-        }
+    let tree = p9::tree(Rc::clone(&store), nine_fat.clone(), Rc::clone(&names), Rc::clone(&peers));
+    let p9 = match &args.p9 {
+        Some(address) => Some(p9::start(listen(address, net::p9::PORT).await?, Rc::clone(&tree))?),
         None => None,
     };
     let connections = Connections::new(args.connections);
+    let blocks = Rc::new(StoreBlocks::new(Rc::clone(&store), HostClock));
+    let behind = secure::start(&args, nvram, &blocks, &connections, &tree).await?;
+    let listener = listen(&args.listen, VENTI_PORT).await?;
     let tls = match &args.tls {
         Some(address) => {
             let listener = listen(address, net::tls13::PORT).await?;
-            let blocks = StoreBlocks::new(Rc::clone(&store), HostClock);
-            Some(tls::start(listener, nine_fat, blocks, Rc::clone(&connections)).await?)
+            Some(tls::start(listener, nine_fat, Rc::clone(&blocks), Rc::clone(&connections)).await?)
         }
         None => None,
     };
-    let also = Also { http: http.as_ref().map(Http::address), p9: p9.as_deref(), tls: tls.as_deref() };
-    announce(&args, &store, &listener, &also)?;
+    let others = Others {
+        http: http.as_ref().map(Http::address),
+        p9: p9.as_deref(),
+        tls: tls.as_deref(),
+        behind: &behind,
+    };
+    announce(&args, &store, &listener, &others)?;
     // A task of its own: what it writes is not given up half way when the node is told to stop.
     tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
     let walked = Rc::clone(&names);
     tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
     if let Some(http) = &http {
-        http.serving(&store, &connections, names, shown);
+        http.serving(&store, &connections, names, peers);
     }
-    let mut accepting = std::pin::pin!(accept(&listener, Rc::clone(&store), connections));
+    let mut accepting = std::pin::pin!(accept(&listener, blocks, connections));
     tokio::select! {
         never = &mut accepting => match never {},
         () = store.background(tokio::time::sleep) => {}
@@ -197,9 +210,9 @@ async fn mount(part: Option<HostPart>, read_only: bool) -> Option<Rc<NineFat<Hos
     }
 }
 
-/// Opens the store, and finds the 9fat beside it.
-async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>)> {
-    let (parts, nine_fat) = find_parts(args).await?;
+/// Opens the store, and finds the 9fat and the nvram beside it.
+async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>, Option<HostPart>)> {
+    let (parts, nine_fat, nvram) = find_parts(args).await?;
     let settings = StoreSettings {
         lump_cache_bytes: args.cache << 20,
         index_bytes_max: args.index << 20,
@@ -220,13 +233,13 @@ async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>)> {
         let names = store.adopt_unmapped().await.map_err(|error| anyhow!("adding arenas: {error}"))?;
         log::info!("{} arenas added", names.len());
     }
-    Ok((store, nine_fat))
+    Ok((store, nine_fat, nvram))
 }
 
-async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>)> {
+async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>, Option<HostPart>)> {
     let access = if args.read_only { Access::Read } else { Access::Write };
     if let Some(config) = &args.config {
-        return Ok((parts::of_config(config, access).await?, None));
+        return Ok((parts::of_config(config, access).await?, None, None));
     }
     let survey = parts::of_disks(&args.disk, access).await?;
     for finding in &survey.findings {
@@ -236,42 +249,51 @@ async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>)
         let message = "no arenas on this disk: make one with `granary image create` or venti's fmtarenas";
         return Err(CodedError::usage(message).into());
     }
-    Ok((survey.parts, survey.nine_fat))
+    Ok((survey.parts, survey.nine_fat, survey.nvram))
 }
 
-/// Where else the node listens.
-struct Also<'a> {
+/// Where else the node is reached.
+struct Others<'a> {
     http: Option<&'a str>,
     p9: Option<&'a str>,
     tls: Option<&'a str>,
+    behind: &'a secure::Addresses,
 }
 
-fn announce(args: &Args, store: &HostStore, listener: &TcpListener, also: &Also<'_>) -> anyhow::Result<()> {
+fn announce(
+    args: &Args,
+    store: &HostStore,
+    listener: &TcpListener,
+    others: &Others<'_>,
+) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let dial = format!("tcp!{}!{}", address.ip(), address.port());
     let status = store.status();
     let clumps: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
+    let Others { http, p9, tls, behind } = others;
     let json = serde_json::json!({
         "address": dial, "port": address.port(), "arenas": status.arenas.len(), "clumps": clumps,
-        "http": also.http, "p9": also.p9, "tls": also.tls,
+        "http": http, "p9": p9, "tls": tls, "secure": behind.venti, "secure_p9": behind.tree,
     });
     let arenas = status.arenas.len();
     let mut text = format!("granary: serving {clumps} blocks in {arenas} arenas on {dial}");
-    for (what, address) in [("status", also.http), ("9P", also.p9), ("venti by TLS 1.3", also.tls)] {
-        if let Some(address) = address {
-            text += &format!("\ngranary: {what} at {address}");
-        }
-    }
+    let line = |what: &str, address: Option<&str>| {
+        address.map(|address| format!("\ngranary: {what} {address}")).unwrap_or_default()
+    };
+    text += &line("status at", *http);
+    text += &line("9P at", *p9);
+    text += &line("venti by TLS 1.3 at", *tls);
+    text += &line("venti with authentication at", behind.venti.as_deref());
+    text += &line("9P with authentication at", behind.tree.as_deref());
     args.output.print(&json, text)
 }
 
 /// Lets clients in, for as long as it is polled. Dropped, it drops them.
 async fn accept(
     listener: &TcpListener,
-    store: Rc<HostStore>,
+    blocks: Rc<HostBlocks>,
     connections: Rc<Connections>,
 ) -> std::convert::Infallible {
-    let blocks = Rc::new(StoreBlocks::new(store, HostClock));
     let mut serving = JoinSet::new();
     loop {
         tokio::select! {
@@ -293,12 +315,7 @@ async fn accept(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: std::net::SocketAddr,
-    blocks: Rc<StoreBlocks<Partition<FileDevice>, HostClock>>,
-    ticket: Ticket,
-) {
+async fn connection(stream: TcpStream, peer: std::net::SocketAddr, blocks: Rc<HostBlocks>, ticket: Ticket) {
     match stream::split(stream) {
         Ok((reader, writer)) => {
             let limits = Limits::default();

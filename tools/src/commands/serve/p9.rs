@@ -19,24 +19,27 @@ use tokio::task::spawn_local;
 /// Files in the lists of archives' directories that are kept.
 const FILES_MAX: usize = 200_000;
 
-type HostTree = NodeTree<HostPart, HostPart, HostClock>;
+/// What is served.
+pub(super) type HostTree = NodeTree<HostPart, HostPart, HostClock>;
+
+/// The node's tree.
+pub(super) fn tree(
+    store: Rc<HostStore>,
+    nine_fat: Option<Rc<NineFat<HostPart>>>,
+    names: Rc<NameKeeper<HostPart, HostPart>>,
+    peers: Rc<Peers>,
+) -> Rc<HostTree> {
+    // Settings are for a machine that starts from this disk; here the command line says everything.
+    let around = Surroundings { log: Box::new(journal::text), obey: None, peers };
+    Rc::new(NodeTree::new("granary".into(), store, nine_fat, names, HostClock, FILES_MAX, around))
+}
 
 /// Serves the tree, for as long as the process runs. Returns where.
 ///
 /// # Errors
 /// If the listener has no address.
-pub(super) fn start(
-    listener: TcpListener,
-    store: Rc<HostStore>,
-    nine_fat: Option<Rc<NineFat<HostPart>>>,
-    names: Rc<NameKeeper<HostPart, HostPart>>,
-    peers: Rc<Peers>,
-) -> io::Result<String> {
+pub(super) fn start(listener: TcpListener, tree: Rc<HostTree>) -> io::Result<String> {
     let address = listener.local_addr()?;
-    // Settings are for a machine that starts from this disk; here the command line says everything.
-    let around = Surroundings { log: Box::new(journal::text), obey: None, peers };
-    let tree = NodeTree::new("granary".into(), store, nine_fat, names, HostClock, FILES_MAX, around);
-    let tree = Rc::new(tree);
     spawn_local(accept(listener, tree));
     Ok(format!("tcp!{}!{}", address.ip(), address.port()))
 }

@@ -2,10 +2,10 @@
 
 use super::{HostPart, HostStore};
 use crate::host::clock::HostClock;
+use crate::host::rng::HostRng;
 use crate::host::stream::{self, Reader, Writer};
 use net::dial::Dial;
 use net::replicate::{Engine, Parts, Peers, Road};
-use net::rng::Rng;
 use std::rc::Rc;
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
@@ -40,16 +40,5 @@ impl Road for HostRoad {
     async fn open(&self, to: &Dial, port: u16) -> Result<(Reader, Writer), String> {
         let stream = TcpStream::connect((to.host.as_str(), to.port_or(port))).await;
         stream.and_then(stream::split).map_err(|error| format!("connecting to {to}: {error}"))
-    }
-}
-
-/// The system's randomness.
-#[derive(Clone)]
-struct HostRng;
-
-impl Rng for HostRng {
-    fn fill(&self, target: &mut [u8]) {
-        // Only waits are made of it: where the system has none, all of them are as long.
-        let _ = getrandom::fill(target);
     }
 }

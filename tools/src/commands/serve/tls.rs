@@ -1,6 +1,6 @@
 //! The hosted node's venti by TLS 1.3.
 
-use super::HostPart;
+use super::{HostBlocks, HostPart};
 use crate::host::clock::HostClock;
 use crate::host::rng::HostRng;
 use crate::host::stream;
@@ -9,7 +9,6 @@ use net::clock::Clock;
 use net::tls13::{Failure, Identity, Ours, Source, files, serve_venti};
 use net::venti::connections::{Connections, Ticket};
 use net::venti::serve::Limits;
-use net::venti::store_blocks::StoreBlocks;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,7 +24,7 @@ static SOURCE: Source<HostRng> = Source::new(HostRng);
 struct Service {
     identity: Identity,
     fat: Rc<NineFat<HostPart>>,
-    blocks: StoreBlocks<HostPart, HostClock>,
+    blocks: Rc<HostBlocks>,
     connections: Rc<Connections>,
 }
 
@@ -37,7 +36,7 @@ struct Service {
 pub(super) async fn start(
     listener: TcpListener,
     fat: Option<Rc<NineFat<HostPart>>>,
-    blocks: StoreBlocks<HostPart, HostClock>,
+    blocks: Rc<HostBlocks>,
     connections: Rc<Connections>,
 ) -> anyhow::Result<String> {
     let fat =
@@ -86,5 +85,5 @@ async fn serve(service: &Service, stream: TcpStream, ticket: &Ticket) -> anyhow:
     let trusted = Arc::new(files::peers(&service.fat).await?);
     let halves = stream::split(stream).map_err(|error: io::Error| anyhow!(error))?;
     let ours = Ours { identity: &service.identity, trusted, source: &SOURCE };
-    Ok(serve_venti(halves, ours, &service.blocks, &Limits::default(), &HostClock, ticket).await)
+    Ok(serve_venti(halves, ours, &*service.blocks, &Limits::default(), &HostClock, ticket).await)
 }

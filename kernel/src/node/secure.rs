@@ -1,0 +1,120 @@
+//! Venti and the node's tree behind 9front's authentication: who may come and do what, and one task for each connection.
+//!
+//! Knows addresses, tasks, users and their roles. Must not know how somebody proves who he is, nor what is served.
+
+use super::live::Live;
+use super::p9::Tree;
+use super::port::Port;
+use super::{Part, VentiService};
+use crate::entropy::{self, KernelRng};
+use crate::executor::spawn;
+use crate::time::KernelClock;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use net::auth::UserName;
+use net::clock::Clock;
+use net::p9;
+use net::secure::{Door, GOODBYE, Identity, P9_PORT, Secured, VENTI_PORT, read_identity};
+use net::tcp::{ReadHalf, Stack, TcpStream, WriteHalf};
+use net::tree::{NodeFiles, Rights};
+use net::venti::Allowed;
+use net::venti::connections::Connections;
+use net::venti::serve::serve_connection;
+use storage::settings::{Network, Roles, Settings};
+
+type Known = (Secured<ReadHalf, WriteHalf, KernelRng>, Roles);
+
+/// What both ports share.
+pub(super) struct Behind {
+    identity: Identity,
+    door: Door<KernelClock, KernelRng>,
+    live: Rc<Live>,
+    tree: Rc<Tree>,
+    of_tree: Rc<Connections>,
+}
+
+/// Reads who this node is. `None`: nobody can prove anything to it, and the console says why if users are listed.
+pub(super) async fn open(nvram: Option<Part>, live: &Rc<Live>, tree: Rc<Tree>) -> Option<Rc<Behind>> {
+    let wanted = !live.get().users.is_empty();
+    let complain = |reason: &str| {
+        if wanted {
+            log::error!("`users=` lists users, and none of them can log in: {reason}");
+        }
+    };
+    let Some(nvram) = nvram else {
+        complain("no partition called nvram");
+        return None;
+    };
+    let identity = read_identity(&nvram).await.inspect_err(|error| complain(&format!("{error}"))).ok()?;
+    let rng = entropy::rng().inspect_err(|error| complain(&format!("no randomness: {error}"))).ok()?;
+    log::info!("this node is {} in the domain {}", identity.account.user(), identity.domain);
+    let (door, of_tree) = (Door::new(KernelClock, rng), Connections::new(p9::CONNECTIONS));
+    Some(Rc::new(Behind { identity, door, live: live.clone(), tree, of_tree }))
+}
+
+impl Behind {
+    /// Serves both while anybody is listed.
+    pub(super) fn start(self: &Rc<Self>, stack: &Stack, live: &Rc<Live>, service: &Rc<VentiService>) {
+        let venti = Port { number: VENTI_PORT, what: "serving venti with authentication", networks };
+        let (behind, service) = (self.clone(), service.clone());
+        let take = move |stream| spawn(behind.clone().venti(stream, service.clone()));
+        let (of_stack, of_live) = (stack.clone(), live.clone());
+        spawn(async move { venti.serve(of_stack, of_live, take, drop).await });
+        let tree = Port { number: P9_PORT, what: "serving the node's tree with authentication", networks };
+        let behind = self.clone();
+        let take = move |stream| spawn(behind.clone().tree(stream));
+        let (of_stack, of_live) = (stack.clone(), live.clone());
+        spawn(async move { tree.serve(of_stack, of_live, take, drop).await });
+    }
+
+    /// Whoever is at the other end, if it may do anything here.
+    async fn let_in(&self, stream: TcpStream) -> Option<Known> {
+        let peer = stream.peer_address();
+        let listed = |user: &UserName| self.live.get().users.roles(user.as_str()).is_some();
+        let secured = self.door.let_in(stream.split(), peer, &self.identity, listed).await?;
+        let roles = self.live.get().users.roles(secured.user.as_str())?;
+        Some((secured, roles))
+    }
+
+    async fn venti(self: Rc<Self>, stream: TcpStream, service: Rc<VentiService>) {
+        let Some((Secured { user, mut reader, mut writer, .. }, roles)) = self.let_in(stream).await else {
+            return;
+        };
+        if let Some(ticket) = service.connections.admit(KernelClock.now()) {
+            let blocks = Allowed { blocks: &service.blocks, read: true, write: roles.may_write() };
+            let ending =
+                serve_connection(&mut reader, &mut writer, &blocks, &service.limits, &KernelClock, &ticket)
+                    .await;
+            log::debug!("venti: {user}: {ending}");
+        }
+        writer.close(&KernelClock, GOODBYE).await;
+    }
+
+    async fn tree(self: Rc<Self>, stream: TcpStream) {
+        let peer = stream.peer_address();
+        let Some((Secured { user, mut reader, mut writer, .. }, roles)) = self.let_in(stream).await else {
+            return;
+        };
+        if let Some(ticket) = self.of_tree.admit(KernelClock.now()) {
+            let rights = Rights { read: roles.read, names: roles.may_name(), admin: roles.admin };
+            let files = NodeFiles { tree: self.tree.clone(), rights, client: format!("{user} at {peer}") };
+            let limits = p9::Limits::default();
+            let ending =
+                p9::serve_connection(&mut reader, &mut writer, &files, &limits, &KernelClock, &ticket).await;
+            log::debug!("9p: {}: {ending}", files.client);
+        }
+        writer.close(&KernelClock, GOODBYE).await;
+    }
+}
+
+/// Everybody may try who can reach the node, if there is anybody who may come.
+fn networks(settings: &Settings) -> Vec<Network> {
+    if settings.users.is_empty() {
+        return Vec::new();
+    }
+    let all = |address: IpAddr| Network { address, prefix: 0 };
+    vec![all(Ipv4Addr::UNSPECIFIED.into()), all(Ipv6Addr::UNSPECIFIED.into())]
+}
