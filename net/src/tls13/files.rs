@@ -8,7 +8,6 @@ use alloc::string::String;
 use storage::Timestamp;
 use storage::device::BlockDevice;
 use storage::fat::{FatError, NineFat};
-use zeroize::Zeroizing;
 
 /// A longer list of peers is refused.
 pub const THUMBPRINTS_LEN_MAX: usize = 1 << 20;
@@ -47,7 +46,6 @@ pub async fn own<D: BlockDevice>(
 ) -> Result<Identity, BadFile> {
     let in_fat = |error| BadFile::Fat { file: KEY_FILE, error };
     if let Some(text) = fat.read_if_there(KEY_FILE, identity::FILE_LEN_MAX as u64).await.map_err(in_fat)? {
-        let text = Zeroizing::new(text);
         let text = core::str::from_utf8(&text).map_err(|_| BadFile::NotText(KEY_FILE))?;
         return Ok(Identity::from_pem(text)?);
     }
