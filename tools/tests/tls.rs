@@ -8,7 +8,7 @@ use embedded_io_async::{Read as _, Write as _};
 use net::auth::thumbprint::Thumbprints;
 use net::tls13::{Failure, Identity, Ours, Reader, Secured, Source, Writer, dial};
 use net::venti::client::{self, Settings};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;

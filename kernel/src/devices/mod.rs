@@ -91,6 +91,7 @@ enum StartError {
     Controller(#[from] crate::drive::Problem),
     #[error("has no registers: firmware gave it no address")]
     NoRegisters,
+    #[error(transparent)]
     Intel(#[from] intel::Problem),
     #[error("does not say who it is within {} s", IDENTIFY_WAIT.as_secs())]
     Silent,

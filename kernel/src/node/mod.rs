@@ -103,14 +103,10 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
         spawn(walk(names.clone()));
-        if let Some(site) = &site {
-            site.show_names(names.clone());
-        }
+        site.iter().for_each(|site| site.show_names(names.clone()));
         if let Some(stack) = &stack {
             let peers = replicate::start(stack, store, nine_fat.clone(), &names, shares.peer_window);
-            if let Some(site) = &site {
-                site.show_peers(peers.clone());
-            }
+            site.iter().for_each(|site| site.show_peers(peers.clone()));
             let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
             p9::start(stack, &live, tree.clone());
             behind = secure::open(survey.nvram, &live, tree).await;
@@ -129,13 +125,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     if let Some(site) = &site {
         show(site, store.as_ref(), service.as_deref());
     }
-    if service.is_none() {
-        log::error!("nothing is served; see above. The power button switches the machine off");
-    } else if settings.venti.is_empty() && settings.users.is_empty() {
-        log::error!(
-            "venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24, or `users=`"
-        );
-    }
+    tell_if_closed(service.is_some(), &settings);
     spawn(status::print(store.clone(), stack, service, live));
     power::power_button().await;
     log::info!("power button: stopping");
@@ -271,6 +261,16 @@ async fn serve_venti(stack: Stack, live: Rc<Live>, service: Rc<VentiService>) {
     let port = Port { number: PORT, what: "serving venti", networks: |settings| settings.venti.clone() };
     let refuse = |_| service.strangers.set(service.strangers.get() + 1);
     port.serve(stack, live, |stream| service.take(stream), refuse).await;
+}
+
+fn tell_if_closed(serves: bool, settings: &Settings) {
+    if !serves {
+        log::error!("nothing is served; see above. The power button switches the machine off");
+    } else if settings.venti.is_empty() && settings.users.is_empty() {
+        log::error!(
+            "venti is closed: `venti=NETWORK` in granary.ini opens it, such as venti=192.168.1.0/24, or `users=`"
+        );
+    }
 }
 
 /// What was waited for is there, or will not come.

@@ -3,7 +3,7 @@
 //! Knows addresses. Must not know what is sent.
 
 use super::Part;
-use crate::entropy::KernelRng;
+use crate::entropy::{self, KernelRng};
 use crate::executor::spawn;
 use crate::time::KernelClock;
 use alloc::format;
@@ -26,8 +26,15 @@ pub(super) fn start(
     window: usize,
 ) -> Rc<Peers> {
     let Some(nine_fat) = nine_fat else { return Rc::default() };
+    let rng = match entropy::rng() {
+        Ok(rng) => rng,
+        Err(error) => {
+            log::error!("no replication: {error}");
+            return Rc::default();
+        }
+    };
     let (store, names, road) = (store.clone(), names.clone(), Tcp(stack.clone()));
-    let parts = Parts { store, nine_fat, names, clock: KernelClock, rng: KernelRng, road, window };
+    let parts = Parts { store, nine_fat, names, clock: KernelClock, rng, road, window };
     let (engine, peers) = Engine::new(parts);
     spawn(run(engine));
     peers

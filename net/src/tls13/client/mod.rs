@@ -41,11 +41,14 @@ use guard::GuardedSuite;
 use pipes::Pipes;
 use prove::Proof;
 
+/// What runs the connection.
+type Work = Pin<Box<dyn Future<Output = Result<(), Failure>>>>;
+
 /// One connection.
 pub(super) struct Client {
     pipes: Rc<Pipes>,
     /// embedded-tls at work, until it ends.
-    work: Option<Pin<Box<dyn Future<Output = Result<(), Failure>>>>>,
+    work: Option<Work>,
     ended: Option<Failure>,
     output: Vec<u8>,
     records: u64,
