@@ -110,19 +110,19 @@ impl Trial {
 
     /// Starts the nodes whose time has come; what others take for confirmed must be there.
     async fn come_back(&mut self, number: u64) {
-        for at in 0..self.places.len() {
+        for (at, name) in NAMES.into_iter().enumerate().take(self.places.len()) {
             let Place::Down(disks, back) = &mut self.places[at] else { continue };
             if *back > 0 && number < u64::MAX {
                 *back -= 1;
                 continue;
             }
             let disks = disks.clone();
-            let node = Node::start(&self.network, NAMES[at], disks, self.rng.next_u64()).await;
+            let node = Node::start(&self.network, name, disks, self.rng.next_u64()).await;
             for other in self.up() {
-                for (score, block_type) in other.confirmed_by(NAMES[at]).await {
+                for (score, block_type) in other.confirmed_by(name).await {
                     let there = node.store.has(score, block_type).await.unwrap()
                         || node.store.damaged_blocks().iter().any(|block| block.score == score);
-                    assert!(there, "{} confirmed {score} to {} and lost it", NAMES[at], other.name);
+                    assert!(there, "{} confirmed {score} to {} and lost it", name, other.name);
                 }
             }
             self.places[at] = Place::Up(Box::new(node));

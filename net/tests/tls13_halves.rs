@@ -70,7 +70,10 @@ fn both_halves_of_both_ends_work_side_by_side_through_a_narrow_pipe() {
             server.reader.read_exact(&mut to_server),
             client.reader.read_exact(&mut to_client),
         );
-        (sent.unwrap(), said.unwrap(), heard.unwrap(), read.unwrap());
+        sent.unwrap();
+        said.unwrap();
+        heard.unwrap();
+        read.unwrap();
         assert!(to_server == text && to_client == text);
         client.writer.close().await.unwrap();
         assert_eq!(server.reader.read(&mut to_server).await, Ok(0));

@@ -299,12 +299,11 @@ proptest! {
             let at = at % sealed.len();
             sealed[at] ^= with;
             to.feed(&sealed);
-            match read_all(to) {
-                Ok((heard, end)) => prop_assert!(
+            if let Ok((heard, end)) = read_all(to) {
+                prop_assert!(
                     // A longer record waits for its end; the version is not looked at.
                     (heard.is_empty() && end == Received::NeedMore) || [1, 2].contains(&at)
-                ),
-                Err(_) => {}
+                );
             }
         }
     }

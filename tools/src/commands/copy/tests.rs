@@ -9,7 +9,7 @@ use net::clock::Clock;
 use net::venti::client::Client;
 use net::venti::connections::Connections;
 use net::venti::serve::{Limits, serve_connection};
-use net::venti::{Blocks, MAX_LUMP, Text};
+use net::venti::{Blocks, MAX_LUMP, Presence, Text};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -35,6 +35,15 @@ impl Blocks for Shelf {
         let score = Score::of(&lump);
         self.lumps.borrow_mut().insert((score, block_type), lump);
         Ok(score)
+    }
+
+    async fn have(&self, names: &[(Score, BlockType)], _asker: u64) -> Result<Vec<Presence>, Text> {
+        let mut presences = Vec::new();
+        for (score, block_type) in names {
+            let read = self.read(*score, *block_type, usize::MAX).await;
+            presences.push(if read.is_ok() { Presence::Here } else { Presence::Missing });
+        }
+        Ok(presences)
     }
 
     async fn sync(&self) -> Result<(), Text> {
