@@ -20,7 +20,7 @@ struct Counting;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 static SOURCE: Source<Counting> = Source::new(Counting);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Rng for Counting {
     fn fill(&self, target: &mut [u8]) {

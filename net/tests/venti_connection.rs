@@ -18,7 +18,7 @@ use venti_support::{MemoryBlocks, TestClock, exchange, halves, run, serve};
 
 const OPENING: &[u8] = b"venti-04-x\n\0\0\0\x14\x04\0\0\x0204\0\x09anonymous\0\0\0";
 /// Our greeting and Rhello.
-const WELCOME: usize = 20 + 19;
+const WELCOME: usize = 25 + 19;
 
 async fn connect(stream: DuplexStream) -> Client {
     let (reader, writer) = halves(stream);

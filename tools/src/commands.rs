@@ -13,6 +13,7 @@ pub mod image;
 pub mod key;
 pub mod log;
 pub mod names;
+pub mod peers;
 pub mod ping;
 pub mod prove;
 pub mod rdarena;
@@ -50,6 +51,8 @@ pub enum Command {
     Log(log::Args),
     /// Show a node's names, or add one.
     Names(names::Args),
+    /// Show how far a node's peers are.
+    Peers(peers::Args),
     /// Have a node read and hash everything beneath a name.
     Prove(prove::Args),
     /// Show a node's figures.
@@ -101,6 +104,7 @@ impl Command {
             Command::Status(args) => status::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Simulate(args) => simulate::run(args),
+            Command::Peers(args) => peers::run(args),
             Command::Ping(args) => ping::run(args),
             Command::Read(args) => read::run(args),
             Command::Rdarena(args) => rdarena::run(&args),

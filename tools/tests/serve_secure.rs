@@ -122,7 +122,7 @@ fn users_do_what_their_roles_say_and_others_nothing() {
     let read = granary(&["read", "--host", &near.says("address"), &score], b"");
     assert!(read.status.success() && read.stdout == block, "{}", String::from_utf8_lossy(&read.stderr));
     let refused = granary(&["write", "--host", &near.says("address")], b"something new");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("read only"), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("you may not write here"), "{refused:?}");
     drop((reading, near));
 
     let closed = serve(&disk, "ada admin");

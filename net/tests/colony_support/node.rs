@@ -190,7 +190,7 @@ impl Node {
             clock: clock.clone(),
             rng: NodeRng(Rc::new(SeededRng::new(seed))),
             road: Path { network: network.clone(), from: name.to_owned() },
-            window: 2 << 20,
+            window: 16 << 20,
         };
         let (engine, peers) = Engine::new(parts);
         let around = Surroundings { log: Box::new(Vec::new), obey: None, peers: peers.clone() };

@@ -3,6 +3,7 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod colony;
 mod disks;
 mod endings;
 mod flood;
@@ -93,6 +94,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),
+    ("two-nodes-replicate", colony::replicate),
     ("watched-and-steered-while-it-runs", watched::steered),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
