@@ -226,8 +226,6 @@ async fn speed(network: &Rc<Network>, rate: &str) -> f64 {
     while nodes[0].peers.get("west").is_none_or(|west| !is_done(&west.progress())) {
         sleep(Duration::from_millis(5)).await;
     }
-    eprintln!("XX {} {:?} carried {}", bytes, began.elapsed(), network.carried.get());
-    eprintln!("XX {:?}", nodes[0].peers.get("west").unwrap().progress());
     bytes as f64 / began.elapsed().as_secs_f64()
 }
 

@@ -25,7 +25,7 @@ use async_lock::Mutex;
 use bytes::Bytes;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
-use event_listener::Event;
+use event_listener::{Event, IntoNotification};
 use futures_util::future::try_join_all;
 use geometry::Geometry;
 use queue::{Data, Failure, Queue, Ticket};
@@ -80,14 +80,14 @@ impl<T: Transport> VirtioBlock<T> {
     /// Takes what the device has done and wakes who waits for it. Call it after an interrupt.
     pub fn complete(&self) {
         self.queue.borrow_mut().complete();
-        self.room.notify(1);
+        self.room.notify(1.additional());
     }
 
     /// As [`VirtioBlock::complete`], and gives up on a device that has not answered for 30 s. Call it every
     /// [`TICK_SECONDS`].
     pub fn tick(&self) {
         self.queue.borrow_mut().tick(PATIENCE_TICKS);
-        self.room.notify(1);
+        self.room.notify(1.additional());
     }
 
     /// The serial number that the host gave the disk, if any; at most 20 characters.

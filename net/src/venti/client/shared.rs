@@ -15,7 +15,7 @@ use core::pin::pin;
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use embedded_io_async::{Read, Write};
-use event_listener::Event;
+use event_listener::{Event, IntoNotification};
 use futures_util::future::{Either, select};
 
 /// Tags there are: requests that can be under way.
@@ -117,7 +117,8 @@ impl Shared {
     fn free(&self, tag: u8) {
         self.set(tag, Slot::Free);
         self.taken.set(self.taken.get() - 1);
-        self.tag_freed.notify(1);
+        // One more each time: several tags become free before anybody who waits has its turn.
+        self.tag_freed.notify(1.additional());
     }
 
     fn set(&self, tag: u8, slot: Slot) -> Slot {
