@@ -9,7 +9,7 @@ use heapless::{String, Vec};
 use screen::{SCREEN_LEN, Screen};
 
 /// Memory regions that we remember; the rest of a longer map is left unused.
-pub const REGIONS_MAX: usize = 256;
+pub const REGIONS_MAX: usize = crate::loader::regions::REGIONS_MAX;
 /// Bytes of command line that we remember.
 pub const COMMAND_LINE_MAX: usize = 2048;
 

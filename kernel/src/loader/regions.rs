@@ -7,7 +7,7 @@ use super::MAP_ENTRY_LEN;
 use heapless::Vec;
 
 /// Regions of a joined map; a kernel of ours reads no more.
-pub const REGIONS_MAX: usize = crate::boot_info::REGIONS_MAX;
+pub const REGIONS_MAX: usize = 256;
 
 /// RAM, as ACPI numbers address ranges.
 pub const RAM: u32 = 1;

@@ -4,7 +4,7 @@
 
 #[path = "../../../kernel/src/command_line.rs"]
 pub mod command_line;
-#[path = "../../../kernel/src/loader.rs"]
+#[path = "../../../kernel/src/loader/mod.rs"]
 pub mod loader;
 #[path = "../../../kernel/src/acpi/tables.rs"]
 pub mod tables;

@@ -204,5 +204,4 @@ pub fn module(address: u64, len: u64) -> [u8; MODULE_LEN] {
 }
 
 #[cfg(test)]
-#[path = "loader_tests.rs"]
 mod tests;
