@@ -190,6 +190,22 @@ impl BlockDevice for Disk {
     }
 }
 
+/// Bytes of `count` sectors from `first` on, if a disk of this many sectors has them.
+pub(crate) fn transfer_len(
+    sector_size: u32,
+    sector_count: u64,
+    first: u64,
+    count: u64,
+) -> Result<usize, DeviceError> {
+    let outside = DeviceError::OutOfBounds { first, count };
+    let end = first.checked_add(count).ok_or(outside)?;
+    if end > sector_count {
+        return Err(outside);
+    }
+    let bytes = count.checked_mul(u64::from(sector_size)).ok_or(outside)?;
+    usize::try_from(bytes).map_err(|_| outside)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

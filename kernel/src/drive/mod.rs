@@ -294,13 +294,8 @@ impl<E: Engine> Drive<E> {
 
     /// Bytes of `count` sectors from `first` on, if there are such sectors.
     fn length(&self, first: u64, count: u64) -> Result<usize, DeviceError> {
-        let outside = DeviceError::OutOfBounds { first, count };
-        let end = first.checked_add(count).ok_or(outside)?;
-        if end > self.geometry.sector_count {
-            return Err(outside);
-        }
-        let bytes = count.checked_mul(u64::from(self.geometry.sector_size)).ok_or(outside)?;
-        usize::try_from(bytes).map_err(|_| outside)
+        let geometry = &self.geometry;
+        crate::disk::transfer_len(geometry.sector_size, geometry.sector_count, first, count)
     }
 
     /// The requests for a transfer of `len` bytes from sector `first` on.
