@@ -155,13 +155,13 @@ pub(crate) async fn from_log<D: BlockDevice>(
             Err(cause) => cause,
         };
         damage.push(Damage { arena: log.name, offset, cause });
-        // A clump that venti gave up still says where the next one is.
+        // A clump that venti gave up still says where the next one is, if that is a place in this log.
         if let DamageCause::Header(
             ClumpError::MarkedCorrupt { stored_len } | ClumpError::IllegalType { stored_len, .. },
         ) = cause
         {
             let next = offset + CLUMP_HEADER_LEN as u64 + u64::from(stored_len);
-            if next >= used || cursor.header(next).await?.is_ok() {
+            if next == used || (next < used && cursor.header(next).await?.is_ok()) {
                 offset = next;
                 continue;
             }

@@ -13,7 +13,7 @@ use storage::block_type::BlockType;
 use storage::device::ram::RamDisk;
 use storage::score::Score;
 use storage::simulation::block_on;
-use storage::store::{Damage, DamageCause, Store, StoreError, StoreSettings};
+use storage::store::{Store, StoreError, StoreSettings};
 
 /// The time of what is written.
 pub const NOW: Timestamp = Timestamp(1_800_000_000);
@@ -42,9 +42,6 @@ struct Run {
     durable: Vec<Number>,
     /// The disks have changed under a store that was open.
     rotten: bool,
-    /// A directory was damaged, and the log read instead. A known limit: a clump that is then appended may be found only
-    /// after `disk recover`, if one before it is damaged in its header, too.
-    directory_damaged: bool,
 }
 
 /// Which store, then steps: a change of the disk, or something that a client or the node does.
@@ -68,7 +65,6 @@ pub fn store(data: &[u8]) {
         written: Vec::new(),
         durable: Vec::new(),
         rotten: false,
-        directory_damaged: false,
     };
     block_on(run.all(input));
 }
@@ -90,7 +86,7 @@ impl Run {
             self.read(number).await;
         }
         let durable = std::mem::take(&mut self.durable);
-        for number in durable.into_iter().filter(|_| !self.directory_damaged) {
+        for number in durable {
             let Some(store) = &self.store else { return };
             let (block_type, lump) = lump(number);
             let read = store.read(Score::of(&lump), block_type).await;
@@ -137,8 +133,6 @@ impl Run {
         match opened {
             Ok((store, report)) => {
                 report.lines().for_each(drop);
-                let is_directory = |damage: &Damage| matches!(damage.cause, DamageCause::Directory);
-                self.directory_damaged |= report.damage.iter().any(is_directory);
                 self.store = Some(store);
                 true
             }

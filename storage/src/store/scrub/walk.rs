@@ -145,7 +145,8 @@ impl<'a, D: BlockDevice, P: AsyncFn(Duration)> Walk<'a, D, P> {
         };
         if let Some(len) = header.map(|header| header.clump_len()).or(given_up) {
             let next = offset + len as u64;
-            if next >= self.counters.used || self.stream.is_header(next).await? {
+            let used = self.counters.used;
+            if next == used || (next < used && self.stream.is_header(next).await?) {
                 return Ok(next);
             }
         }
