@@ -18,16 +18,15 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// The programs beside this one. `root` is the project's folder.
+    /// The programs beside this one; the kernel, which is built for speed alone, may lie beside their folder, in
+    /// `release`. `root` is the project's folder.
     pub fn beside_this_one(root: PathBuf) -> Result<Programs> {
         let here = std::env::current_exe()?;
         let folder = here.parent().context("this program has no folder")?;
-        let programs = Programs {
-            granary: folder.join("granary"),
-            kernel: folder.join("granary-kernel"),
-            target: folder.parent().unwrap_or(folder).to_owned(),
-            root,
-        };
+        let target = folder.parent().unwrap_or(folder).to_owned();
+        let kernel = [folder, &target.join("release")].map(|folder| folder.join("granary-kernel"));
+        let kernel = kernel.iter().find(|kernel| kernel.exists()).unwrap_or(&kernel[0]).clone();
+        let programs = Programs { granary: folder.join("granary"), kernel, target, root };
         for file in [&programs.granary, &programs.kernel] {
             ensure!(file.exists(), "{} is not built: run ./qemu/run without --no-build", file.display());
         }

@@ -23,7 +23,9 @@ use crate::machine::{Firmware, Forward, Machine, Spec};
 use crate::ports;
 use crate::programs::Programs;
 use anyhow::{Context, Result, bail};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -48,6 +50,9 @@ pub struct TestArgs {
     /// How machines boot where a scenario is not about that
     #[arg(long, value_enum, default_value_t = Firmware::Direct)]
     firmware: Firmware,
+    /// Scenarios at once; as many as there are processors, but two at most, unless given
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
     /// Print the scenarios' names and stop
     #[arg(long)]
     list: bool,
@@ -130,20 +135,22 @@ pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
     }
     let accelerator = Accelerator::probe(&programs.kernel);
     println!("scenarios run under {}", accelerator.argument());
-    let mut failed = 0;
-    for (name, scenario) in &chosen {
-        let folder = tempfile::Builder::new().prefix("granary-scenario").tempdir()?;
-        let TestArgs { firmware, rounds, seed, .. } = *args;
-        let bench = Bench { programs, accelerator, firmware, rounds, seed, folder };
-        let began = Instant::now();
-        match scenario(&bench) {
-            Ok(()) => println!("PASS {name} ({:.1} s)", began.elapsed().as_secs_f64()),
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {name} ({:.1} s): {error:#}", began.elapsed().as_secs_f64());
-            }
+    // Most of a scenario's time is waiting. More at once would make the waits long that the promises are about.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = args.jobs.unwrap_or(processors.min(2));
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(chosen) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if !passes(args, programs, accelerator, chosen) {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
         }
-    }
+    });
+    let failed = failed.into_inner();
     println!("scenarios: {} passed, {failed} failed", chosen.len() - failed);
     if failed > 0 {
         bail!("{failed} scenarios failed");
@@ -152,6 +159,27 @@ pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
         bail!("no scenario has that in its name");
     }
     Ok(())
+}
+
+/// Runs one scenario and says how it went.
+fn passes(
+    args: &TestArgs,
+    programs: &Programs,
+    accelerator: Accelerator,
+    (name, scenario): &(&str, Scenario),
+) -> bool {
+    let began = Instant::now();
+    let result = tempfile::Builder::new().prefix("granary-scenario").tempdir().map_err(Into::into);
+    let result = result.and_then(|folder| {
+        let TestArgs { firmware, rounds, seed, .. } = *args;
+        scenario(&Bench { programs, accelerator, firmware, rounds, seed, folder })
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    match &result {
+        Ok(()) => println!("PASS {name} ({seconds:.1} s)"),
+        Err(error) => println!("FAIL {name} ({seconds:.1} s): {error:#}"),
+    }
+    result.is_ok()
 }
 
 impl Bench<'_> {
