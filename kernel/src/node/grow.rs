@@ -10,6 +10,7 @@ use alloc::rc::Rc;
 use net::rng::Rng;
 use storage::device::BlockDevice;
 use storage::disk::survey::NamedDisk;
+use storage::make::disk::{State, state};
 use storage::make::{self, MoreArenas};
 use storage::partition::Partition;
 use storage::settings::Grow;
@@ -39,7 +40,7 @@ pub(super) async fn grow(store: &Store<Part>, setting: Grow, blank: &[NamedDisk<
 async fn add(store: &Store<Part>, disk: &NamedDisk<Rc<Disk>>) -> Result<usize, alloc::string::String> {
     let device = Partition::new(disk.name.clone(), disk.device.clone(), 0, disk.device.sector_count());
     let device = device.map_err(|error| format!("{error}"))?;
-    if !make::is_blank(&device).await.map_err(|error| format!("{error}"))? {
+    if state(&device).await.map_err(|error| format!("{error}"))? != State::Blank {
         return Err("something stands on it".into());
     }
     let rng = entropy::rng().map_err(|error| format!("{error}"))?;

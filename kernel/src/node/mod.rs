@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `first` | what the disks hold; a blank one for a node that has none |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
@@ -21,6 +22,7 @@
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
 mod clock;
+mod first;
 mod grow;
 mod http;
 mod live;
@@ -60,7 +62,7 @@ use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use port::Port;
 use serve::Service;
-use storage::disk::survey::{FindingKind, NamedDisk, Survey, survey};
+use storage::disk::survey::{FindingKind, NamedDisk, Survey};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use storage::partition::Partition;
@@ -81,7 +83,7 @@ const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 /// Brings the node up and serves until the power button is pressed; then stops cleanly.
 pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let Devices { disks, cards } = devices;
-    let survey = survey(&named(&disks)).await;
+    let survey = first::survey_or_make(&named(&disks)).await;
     tell_findings(&disks, &survey);
     let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
     obey(&settings);
@@ -177,7 +179,8 @@ async fn open_store(
 ) -> Option<Rc<Store<Part>>> {
     if parts.arenas.is_empty() {
         log::error!(
-            "no arenas on any disk: make a disk with `granary image create`, or add the disk that has them"
+            "no arenas on any disk: give the machine a blank one, make one with `granary image create`, or add the disk \
+             that has them"
         );
         return None;
     }

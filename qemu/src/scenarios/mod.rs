@@ -6,6 +6,7 @@ mod clients;
 mod colony;
 mod disks;
 mod endings;
+mod first_disk;
 mod flood;
 mod hostile;
 mod http;
@@ -118,6 +119,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("wrong-setting-is-named-with-its-line", bad_input::wrong_setting),
     ("unknown-partition-is-said", bad_input::unknown_partition),
     ("blank-disk-is-added-when-settings-say-so", bad_input::blank_disk_is_added),
+    ("blank-first-disk-becomes-a-node-whatever-happens", first_disk::becomes_a_node),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),

@@ -1,5 +1,6 @@
 //! Finding the parts of a device: the order in which tables are looked for.
 //!
+//! 0. A first sector that says that the disk is being laid out: there is nothing to find yet.
 //! 1. `EFI PART` in sector 1, or a protective entry in sector 0: a GPT, from its last sector if need be.
 //! 2. `part` in sector 1: a Plan 9 table at the start of the device.
 //! 3. A DOS table, with its chain of extended partitions.
@@ -7,6 +8,7 @@
 //!
 //! A Plan 9 table is then looked for in each partition of that type, as prep(8) does.
 
+use super::unfinished::Unfinished;
 use super::{Complaint, Contents, DiskPart, Layout, Table, contents, gpt, mbr, prep};
 use crate::device::{BlockDevice, DeviceError};
 use alloc::format;
@@ -73,6 +75,9 @@ impl<D: BlockDevice> Finder<'_, D> {
             return Ok(Table::None);
         }
         let first = self.device.read(0, 1).await?;
+        if Unfinished::parse(&first).is_some() {
+            return Ok(Table::Unfinished);
+        }
         let second = self.device.read(1, 1).await?;
         let dos: Option<Vec<mbr::Entry>> = mbr::parse(&first).map(Iterator::collect);
         let protected = dos.iter().flatten().any(|entry| entry.kind == mbr::GPT_PROTECTIVE);

@@ -5,6 +5,7 @@
 //! | [`mbr`] | the DOS table | sectors other than its own |
 //! | [`gpt`] | the GUID table and its checksums | what a partition holds |
 //! | [`prep`] | the text table inside a Plan 9 partition | what a part holds |
+//! | [`unfinished`] | the first sector of a disk that is being laid out | what is laid out |
 //! | [`contents`] | the magic numbers that say what a part holds | the rest of those formats |
 //! | [`fn@find`] | the order in which tables are looked for on a device | how a store is opened |
 //! | [`mod@survey`] | which parts of all disks together make a store | how it is opened |
@@ -19,6 +20,7 @@ pub mod gpt;
 pub mod mbr;
 pub mod prep;
 pub mod survey;
+pub mod unfinished;
 
 pub use contents::Contents;
 pub use find::{find, sector_size_of_tables};
@@ -37,6 +39,8 @@ pub enum Table {
     Plan9,
     /// No table: the whole device is one part.
     None,
+    /// None yet: laying the disk out was begun, and not finished. There are no parts.
+    Unfinished,
 }
 
 /// A named stretch of a disk.

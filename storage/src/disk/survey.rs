@@ -67,6 +67,9 @@ pub enum FindingKind {
     /// A disk without a table, and without anything else that is known.
     #[error("no partitions, and nothing else that is known here: the disk is neither read nor written")]
     Blank,
+    /// A disk that is being laid out.
+    #[error("laying this disk out was begun and not finished; nothing is on it yet")]
+    Unfinished,
     /// A store has one bloom filter.
     #[error("the bloom filter {0} is ignored: there is one already")]
     SecondBloom(String),
@@ -110,6 +113,9 @@ impl<D: BlockDevice + Clone> Survey<D> {
         if layout.table == Table::None && layout.parts.iter().all(|part| part.contents == Contents::Unknown) {
             self.tell(disk, FindingKind::Blank);
             return;
+        }
+        if layout.table == Table::Unfinished {
+            self.tell(disk, FindingKind::Unfinished);
         }
         for part in layout.parts.iter().filter(|part| !overlaps(layout, &part.name)) {
             self.take_part(disk, part);

@@ -6,11 +6,13 @@
 //! | `more` | arenas for a store that has some |
 //! | `index` | index sections, and the index that joins them with the arenas |
 //! | [`bloom_filter`] | a bloom filter |
+//! | [`disk`] | a whole disk: tables, 9fat, and all of these |
 //!
 //! Knows formats and the order of writes: a partition's header is written last, so that one which was not finished is
 //! none. Must not know where randomness comes from, nor overwrite anything by itself: callers ask [`is_blank`] first.
 
 mod arenas;
+pub mod disk;
 mod index;
 mod more;
 

@@ -1,12 +1,13 @@
 //! `granary image create`: a bootable disk image with an empty store on it.
 
 use crate::boot_files::BootFiles;
-use crate::image::{self, Plan};
+use crate::image::{self, SECTOR};
 use crate::outcome::{CodedError, OutputArgs};
 use crate::progress::Progress;
 use anyhow::{Context, bail};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use storage::make::disk::Plan;
 use storage::settings::{FILE, Settings, parse_size};
 
 /// Bytes of an arena unless the command line says otherwise: venti's own.
@@ -80,7 +81,7 @@ fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     if args.file.exists() && !args.force {
         bail!("{} exists: choose another name, or --force to replace it", args.file.display());
     }
-    let plan = Plan::new(args.size, args.arena_size)?;
+    let plan = Plan::new(SECTOR, args.size / u64::from(SECTOR), args.arena_size)?;
     let progress =
         if args.output.json { Progress::hidden() } else { Progress::items("formatting arenas", None) };
     let made = image::create(&args.file, &plan, &settings, &boot, || progress.advance(1));
