@@ -3,7 +3,9 @@
 //! Knows vectors and who waits. Handlers only acknowledge and set a bit; the executor wakes the waiters in its own time.
 //! Must not know devices.
 
-use crate::arch::descriptors::{DEVICE_VECTORS, FIRST_DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR};
+use crate::arch::descriptors::{
+    DEVICE_VECTORS, FIRST_DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR,
+};
 use crate::arch::{apic, pic};
 use atomic_waker::AtomicWaker;
 use core::future::poll_fn;
@@ -26,6 +28,8 @@ pub struct InterruptStatus {
     pub device: u64,
     /// From the timer.
     pub timer: u64,
+    /// From one processor to another.
+    pub wake: u64,
     /// Withdrawn by the APIC before it could say what for.
     pub spurious: u64,
     /// With a vector that nobody has.
@@ -48,6 +52,7 @@ static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 static PENDING: [AtomicU64; DEVICE_VECTORS.div_ceil(64)] =
     [const { AtomicU64::new(0) }; DEVICE_VECTORS.div_ceil(64)];
 static TIMER: AtomicU64 = AtomicU64::new(0);
+static WAKE: AtomicU64 = AtomicU64::new(0);
 static SPURIOUS: AtomicU64 = AtomicU64::new(0);
 static UNKNOWN: AtomicU64 = AtomicU64::new(0);
 
@@ -127,6 +132,7 @@ pub fn status() -> InterruptStatus {
     InterruptStatus {
         device: SLOTS.iter().map(|slot| slot.count.load(Ordering::Relaxed)).sum(),
         timer: TIMER.load(Ordering::Relaxed),
+        wake: WAKE.load(Ordering::Relaxed),
         spurious: SPURIOUS.load(Ordering::Relaxed),
         unknown: UNKNOWN.load(Ordering::Relaxed),
     }
@@ -147,6 +153,10 @@ pub(crate) fn entered(vector: u8) {
         }
         _ if vector == TIMER_VECTOR => {
             TIMER.fetch_add(1, Ordering::Relaxed);
+        }
+        // Whoever halted looks for itself what there is.
+        _ if vector == WAKE_VECTOR => {
+            WAKE.fetch_add(1, Ordering::Relaxed);
         }
         _ => {
             UNKNOWN.fetch_add(1, Ordering::Relaxed);

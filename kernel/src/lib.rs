@@ -8,6 +8,7 @@
 //! | [`memory`] | frames, heap, page tables, device registers | devices |
 //! | [`acpi`] | firmware's tables; power | AML |
 //! | [`interrupts`] | vectors and who waits for them | devices |
+//! | [`processors`] | starting the others, and the pool that they are | what they work on |
 //! | [`executor`] | ready tasks, timers, when to halt | what tasks do |
 //! | [`time`], [`entropy`], [`console`], [`mod@panic`] | one machine service each | storage, net |
 //! | [`pci`] | functions, their registers, their interrupt messages | any device |
@@ -47,6 +48,7 @@ mod node;
 mod nvme;
 pub mod panic;
 pub mod pci;
+pub mod processors;
 pub mod selftest;
 mod start;
 pub mod time;

@@ -2,14 +2,14 @@
 //!
 //! Knows how to report and stop. Must not know why: nothing here allocates or waits for a lock.
 
-use crate::arch::{cpu, port};
+use crate::arch::{apic, cpu, port};
 use crate::boot_info::KernelImage;
 use crate::memory::heap;
-use crate::{acpi, console};
+use crate::{acpi, console, processors};
 use core::arch::asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Once;
 use x86_64::registers::control::{Cr2, Cr3};
 
@@ -22,7 +22,8 @@ const DEBUG_EXIT: u16 = 0xf4;
 
 static SETTINGS: Once<Settings> = Once::new();
 static REBOOT: AtomicBool = AtomicBool::new(true);
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// One more than the number of the processor that reports and ends; 0: none does.
+static ENDING: AtomicU64 = AtomicU64::new(0);
 
 /// What to do at the end.
 #[derive(Clone, Copy, Debug)]
@@ -53,20 +54,39 @@ pub(crate) fn set_reboot(reboot: bool) {
     REBOOT.store(reboot, Ordering::Relaxed);
 }
 
-/// Whether the end has begun already. Asked once by each report.
-pub(crate) fn is_ending() -> bool {
-    ENDING.swap(true, Ordering::SeqCst)
+/// Begins the end: all other processors stop where they are. `false`: this one was at it already, so a report has failed.
+/// If another one was quicker, this one stops.
+pub(crate) fn begin_end() -> bool {
+    let here = u64::from(apic::id()) + 1;
+    match ENDING.compare_exchange(0, here, Ordering::SeqCst, Ordering::SeqCst) {
+        Ok(_) => {
+            processors::stop_others();
+            true
+        }
+        Err(quicker) if quicker == here => false,
+        Err(_) => cpu::stop(),
+    }
+}
+
+/// Stops all other processors before the machine does; again, if an end has begun.
+pub(crate) fn stop_all_others() {
+    begin_end();
+}
+
+/// Whether some other processor has begun the end.
+pub(crate) fn another_ends() -> bool {
+    ![0, u64::from(apic::id()) + 1].contains(&ENDING.load(Ordering::SeqCst))
 }
 
 /// Reports a panic and ends.
 pub fn panicked(info: &PanicInfo<'_>) -> ! {
-    if is_ending() {
+    if !begin_end() {
         // A panic within a report: nothing more can be said.
         end();
     }
     let mut console = console::emergency();
     // The emergency console takes everything, so there is no error to handle.
-    let _ = writeln!(console, "\nPANIC {info}");
+    let _ = writeln!(console, "\nPANIC {info}{}", processors::Here);
     registers(&mut console);
     let here = 0usize;
     backtrace(&mut console, panicked as *const () as u64, (&raw const here).addr() as u64);
@@ -117,12 +137,17 @@ pub(crate) fn backtrace(console: &mut impl Write, instruction: u64, stack_pointe
     let _ = writeln!(console, "  {instruction:#x}");
     let mut printed = 0;
     let first = (stack_pointer as usize).next_multiple_of(8);
+    let (data, end) = match processors::stack_end(first) {
+        Some(end) => (first, end),
+        None => (data, end),
+    };
     for address in (first..end.saturating_sub(8)).step_by(8).take(STACK_WORDS_MAX) {
         if address < data || printed == FRAMES_MAX {
             return;
         }
-        // SAFETY: between the start of our data and the end of the image, where all our stacks are; the guard pages of the
-        // stacks lie below them, and a stack's last words are a caller that never returns, but another's guard may follow.
+        // SAFETY: on a stack of another processor, or between the start of our data and the end of the image, where those of
+        // the first are; the guard pages of the stacks lie below them, and a stack's last words are a caller that never
+        // returns, but another's guard may follow.
         let word = match unsafe { guarded_read(address) } {
             Some(word) => word as usize,
             None => return,
@@ -135,7 +160,7 @@ pub(crate) fn backtrace(console: &mut impl Write, instruction: u64, stack_pointe
 }
 
 /// # Safety
-/// `address` lies in our data.
+/// `address` lies in our data, or on a stack of ours.
 unsafe fn guarded_read(address: usize) -> Option<u64> {
     if crate::memory::is_guard_page(address) {
         return None;

@@ -7,6 +7,7 @@ use crate::command_line::CommandLine;
 use crate::executor::{spawn, timers::sleep_until, yield_now};
 use crate::memory::{copy, heap};
 use crate::panic::{DebugExit, debug_exit};
+use crate::processors::{self, pool};
 use crate::{acpi, arch, console, entropy, interrupts, memory, time};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -15,7 +16,9 @@ use core::cell::RefCell;
 use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use futures_util::future::join_all;
 use net::rng::Rng;
+use storage::score::Score;
 
 /// Which test the command line asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Which {
     Fault,
     /// A panic, which does so too.
     Panic,
+    /// A page fault on another processor, which does so, too.
+    FaultElsewhere,
+    /// A panic on another processor.
+    PanicElsewhere,
     /// Nothing but waiting, for ten seconds: for measuring what an idle machine costs.
     Idle,
 }
@@ -40,6 +47,8 @@ pub fn asked_for(words: CommandLine<'_>) -> Option<Which> {
     match words.value("selftest") {
         Some("fault") => Some(Which::Fault),
         Some("panic") => Some(Which::Panic),
+        Some("fault-elsewhere") => Some(Which::FaultElsewhere),
+        Some("panic-elsewhere") => Some(Which::PanicElsewhere),
         Some("idle") => Some(Which::Idle),
         _ => None,
     }
@@ -51,6 +60,10 @@ pub async fn run(which: Which) {
         Which::All => all().await,
         Which::Fault => read_unmapped_memory(),
         Which::Panic => panic!("asked for by the command line"),
+        Which::FaultElsewhere => pool::arithmetic().run(read_unmapped_memory).await,
+        Which::PanicElsewhere => {
+            pool::arithmetic().run(|| panic!("asked for by the command line, elsewhere")).await
+        }
         Which::Idle => {
             sleep_until(time::now().plus(Duration::from_secs(10))).await;
             finish(0);
@@ -75,6 +88,7 @@ async fn all() {
     note("vector registers", vector_registers_survive_interrupts());
     note("device memory", memory_is_no_device());
     note("timers", timers_keep_time().await);
+    note("processors", others_work().await);
     note("order", tasks_run_in_order().await);
     note("randomness", randomness());
     log::info!("{:?} {:?} {:?}", interrupts::status(), crate::executor::status(), heap::status());
@@ -267,6 +281,30 @@ async fn tasks_run_in_order() -> Outcome {
         yield_now().await;
     }
     if *order.borrow() == [0, 1, 2, 0, 1, 2, 0, 1, 2] { Ok(()) } else { Err("tasks do not take turns") }
+}
+
+/// Every processor works, its results arrive, and it keeps its registers and red zone meanwhile.
+async fn others_work() -> Outcome {
+    let arithmetic = pool::arithmetic();
+    let rounds = 400 * arithmetic.width() as u64;
+    let sums: Vec<_> = (0..rounds)
+        .map(|number| {
+            let bytes = alloc::vec![number as u8; 8192];
+            arithmetic.run(move || (number, Score::of(&bytes)))
+        })
+        .collect();
+    for (number, sum) in join_all(sums).await.into_iter().enumerate() {
+        if sum != (number as u64, Score::of(&alloc::vec![number as u8; 8192])) {
+            return Err("a result is wrong, or somebody else's");
+        }
+    }
+    for processor in processors::status() {
+        log::info!("processor {}: {} jobs in {} µs", processor.id, processor.jobs, processor.busy_micros);
+    }
+    match processors::status().iter().all(|processor| processor.jobs > 0) {
+        true => Ok(()),
+        false => Err("a processor did nothing"),
+    }
 }
 
 fn randomness() -> Outcome {

@@ -6,7 +6,9 @@ use crate::acpi::{self, Acpi};
 use crate::arch::{cpu, descriptors};
 use crate::boot_info::BootInfo;
 use crate::command_line::CommandLine;
-use crate::{console, devices, entropy, executor, interrupts, memory, node, panic, selftest, time};
+use crate::{
+    console, devices, entropy, executor, interrupts, memory, node, panic, processors, selftest, time,
+};
 use alloc::string::String;
 use log::LevelFilter;
 
@@ -46,6 +48,7 @@ pub fn start(boot_info: BootInfo) -> ! {
     }
     time::init(acpi.as_ref());
     acpi::power::finish_init();
+    processors::start(acpi.as_ref().map_or(&[], |acpi| &acpi.processors));
     entropy::init();
     let machine = Machine { command_line: String::from(boot_info.command_line.as_str()), acpi };
     executor::spawn(run(machine));

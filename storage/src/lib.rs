@@ -42,6 +42,7 @@ extern crate std;
 
 pub mod archive;
 mod arena;
+pub mod arithmetic;
 pub mod block_type;
 pub mod check;
 pub mod device;

@@ -19,6 +19,7 @@ pub mod device;
 pub mod disks;
 pub mod journal;
 pub mod parts;
+pub mod pool;
 pub mod rng;
 pub mod stream;
 

@@ -6,7 +6,7 @@ use super::tables::{Fixed, Register};
 use crate::arch::{cpu, port};
 use crate::executor::timers::sleep_until;
 use crate::memory::map_mmio;
-use crate::{console, time};
+use crate::{console, panic, time};
 use core::time::Duration;
 use spin::Once;
 
@@ -66,6 +66,7 @@ pub async fn power_button() {
 pub fn power_off() -> ! {
     log::info!("power off");
     console::flush();
+    panic::stop_all_others();
     if let Some((fixed, off)) = FIXED.get().and_then(|fixed| Some((fixed, fixed.off?))) {
         for (control, sleep_type) in fixed.control.into_iter().zip(off) {
             if let Some(control) = control {
@@ -81,6 +82,7 @@ pub fn power_off() -> ! {
 
 /// Starts the machine again: by ACPI's register, the chip set's, the keyboard controller, at last by a triple fault.
 pub fn reset() -> ! {
+    panic::stop_all_others();
     let register = FIXED.get().and_then(|fixed| fixed.reset);
     match register.map(|reset| (reset.register, reset.value)) {
         Some((Register::Port(number), value)) => write8(number, value),

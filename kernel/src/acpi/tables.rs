@@ -10,6 +10,8 @@ const HEADER_LEN: usize = 36;
 /// Longer tables are lies.
 const TABLE_LEN_MAX: usize = 4 << 20;
 const TABLES_MAX: usize = 128;
+/// Processors of which note is taken.
+const PROCESSORS_MAX: usize = 4096;
 /// Where a PC's BIOS puts the root pointer.
 const BIOS_AREA: u64 = 0xe_0000;
 const BIOS_AREA_LEN: usize = 0x2_0000;
@@ -242,6 +244,9 @@ fn processors(madt: &[u8]) -> Vec<u32> {
         let Some((entry, behind)) = rest.split_at_checked(usize::from(len)).filter(|_| len >= 2) else {
             break;
         };
+        if processors.len() == PROCESSORS_MAX {
+            break;
+        }
         match kind {
             0 if u32_at(entry, 4) & 1 != 0 => processors.push(u32::from(byte_at(entry, 3))),
             9 if u32_at(entry, 8) & 1 != 0 => processors.push(u32_at(entry, 4)),

@@ -100,6 +100,30 @@ pub fn enable_vector_state() {
     }
 }
 
+/// The same on another processor, once the first has chosen: interrupt entry is the same code on all. `false` if this one
+/// cannot save what the first does.
+pub fn enable_vector_state_as_first() -> bool {
+    let wanted = XCr0Flags::from_bits_truncate(u64::from(VECTOR_STATE.load(Ordering::Relaxed)));
+    if wanted.is_empty() {
+        return true;
+    }
+    let supported = XCr0Flags::from_bits_truncate(u64::from(cpuid(0xd, 0).eax));
+    if !has_ecx(26) || !supported.contains(wanted) {
+        return false;
+    }
+    // SAFETY: the processor has XSAVE.
+    unsafe { Cr4::update(|flags| flags.insert(Cr4Flags::OSXSAVE)) };
+    // SAFETY: the processor offers these parts, and the first one found them to be a combination that is allowed.
+    unsafe { XCr0::write(wanted) };
+    cpuid(0xd, 0).ebx <= VECTOR_STATE_LEN.load(Ordering::Relaxed)
+}
+
+/// Returns when all processors see what this one has stored, and nothing that follows has begun.
+pub fn finish_stores() {
+    // SAFETY: fences have no effect but order.
+    unsafe { asm!("mfence", "lfence", options(nostack, preserves_flags)) };
+}
+
 /// Switches to the page tables whose root is at `root`.
 ///
 /// # Safety

@@ -1,10 +1,11 @@
-//! Segments, interrupt gates, and the stacks that interrupts run on.
+//! Segments, interrupt gates, and the stacks that interrupts run on: of the first processor, and of each other one.
 //!
 //! Knows that the precompiled core library keeps values below the stack pointer (the red zone), so *every* gate switches
 //! to a stack of its own (IST). A stack is not re-entrant: what can interrupt another class has its own. Must not know
 //! what an interrupt means.
 
 use super::entry::stub_address;
+use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use spin::Once;
 use x86_64::VirtAddr;
@@ -20,6 +21,8 @@ pub const EXCEPTIONS: u8 = 32;
 pub const PIC_VECTORS: u8 = 0x20;
 /// The local APIC's timer.
 pub const TIMER_VECTOR: u8 = 0x30;
+/// Another processor has something for this one.
+pub const WAKE_VECTOR: u8 = 0x31;
 /// The first of the vectors for devices.
 pub const FIRST_DEVICE_VECTOR: u8 = 0x40;
 /// How many there are.
@@ -29,7 +32,8 @@ pub const SPURIOUS_VECTOR: u8 = 0xff;
 
 const STACK_LEN: usize = 32 * 1024;
 const GUARD_LEN: usize = 4096;
-const STACKS: usize = 5;
+/// Interrupt stacks of a processor.
+pub const STACKS: usize = 5;
 
 #[repr(C, align(4096))]
 struct Stack(UnsafeCell<[u8; GUARD_LEN + STACK_LEN]>);
@@ -40,7 +44,7 @@ unsafe impl Sync for Stack {}
 static INTERRUPT_STACKS: [Stack; STACKS] =
     [const { Stack(UnsafeCell::new([0; GUARD_LEN + STACK_LEN])) }; STACKS];
 static TASK_STATE: Once<TaskStateSegment> = Once::new();
-static SEGMENTS: Once<(GlobalDescriptorTable, [SegmentSelector; 3])> = Once::new();
+static SEGMENTS: Once<Segments> = Once::new();
 static GATES: Once<[Gate; 256]> = Once::new();
 
 /// The pages below the interrupt stacks, to be unmapped.
@@ -72,41 +76,75 @@ impl Gate {
     }
 }
 
-/// Loads our segments, task state and gates on this processor. Interrupts stay off.
-pub fn load() {
-    let task_state = TASK_STATE.call_once(|| {
-        let mut state = TaskStateSegment::new();
-        let top = |stack: &Stack| stack.0.get().expose_provenance() + GUARD_LEN + STACK_LEN;
-        let mut tops = [VirtAddr::zero(); 7];
-        for (slot, stack) in tops.iter_mut().zip(&INTERRUPT_STACKS) {
-            *slot = VirtAddr::new_truncate(top(stack) as u64);
-        }
-        state.interrupt_stack_table = tops;
-        state
-    });
-    let (table, [code, data, task]) = SEGMENTS.call_once(|| {
+/// A processor's segments, and the selectors of code, data and task state.
+struct Segments(GlobalDescriptorTable, [SegmentSelector; 3]);
+
+impl Segments {
+    fn new(task_state: &'static TaskStateSegment) -> Segments {
         let mut table = GlobalDescriptorTable::new();
         let code = table.append(Descriptor::kernel_code_segment());
         let data = table.append(Descriptor::kernel_data_segment());
         let task = table.append(Descriptor::tss_segment(task_state));
-        (table, [code, data, task])
-    });
-    table.load();
-    // SAFETY: the table has just been loaded, and this is its code segment.
-    unsafe { CS::set_reg(*code) };
-    for load in [SS::set_reg, DS::set_reg, ES::set_reg] {
-        // SAFETY: as above, its data segment.
-        unsafe { load(*data) };
+        Segments(table, [code, data, task])
     }
-    // SAFETY: as above, its task state, which lives for ever.
-    unsafe { load_tss(*task) };
-    let gates = GATES.call_once(|| {
-        core::array::from_fn(|vector| Gate::new(stub_address(vector), code.0, stack_of(vector as u8)))
+
+    fn load(&'static self) {
+        let Segments(table, [code, data, task]) = self;
+        table.load();
+        // SAFETY: the table has just been loaded, and this is its code segment.
+        unsafe { CS::set_reg(*code) };
+        for load in [SS::set_reg, DS::set_reg, ES::set_reg] {
+            // SAFETY: as above, its data segment.
+            unsafe { load(*data) };
+        }
+        // SAFETY: as above, its task state, which lives for ever.
+        unsafe { load_tss(*task) };
+        let gates = GATES.call_once(|| {
+            core::array::from_fn(|vector| Gate::new(stub_address(vector), code.0, stack_of(vector as u8)))
+        });
+        let base = VirtAddr::from_ptr(gates);
+        let pointer = DescriptorTablePointer { limit: (size_of_val(gates) - 1) as u16, base };
+        // SAFETY: the gates live for ever; each leads to its stub, on a stack of its own.
+        unsafe { lidt(&pointer) };
+    }
+}
+
+fn task_state(tops: [usize; STACKS]) -> TaskStateSegment {
+    let mut state = TaskStateSegment::new();
+    let mut table = [VirtAddr::zero(); 7];
+    for (slot, top) in table.iter_mut().zip(tops) {
+        *slot = VirtAddr::new_truncate(top as u64);
+    }
+    state.interrupt_stack_table = table;
+    state
+}
+
+/// Loads our segments, task state and gates on the first processor. Interrupts stay off.
+pub fn load() {
+    let task_state = TASK_STATE.call_once(|| {
+        let top = |stack: &Stack| stack.0.get().expose_provenance() + GUARD_LEN + STACK_LEN;
+        task_state(INTERRUPT_STACKS.each_ref().map(top))
     });
-    let base = VirtAddr::from_ptr(gates);
-    let pointer = DescriptorTablePointer { limit: (size_of_val(gates) - 1) as u16, base };
-    // SAFETY: the gates live for ever; each leads to its stub, on a stack of its own.
-    unsafe { lidt(&pointer) };
+    SEGMENTS.call_once(|| Segments::new(task_state)).load();
+}
+
+/// What [`load`] loads, for another processor. It can be loaded once: a task state is one processor's.
+pub struct Tables(&'static Segments);
+
+impl Tables {
+    /// Tables over interrupt stacks that end at `tops`.
+    ///
+    /// # Safety
+    /// Each is the end of a stack that is this processor's alone for good.
+    pub unsafe fn new(tops: [usize; STACKS]) -> Tables {
+        let task_state = Box::leak(Box::new(task_state(tops)));
+        Tables(Box::leak(Box::new(Segments::new(task_state))))
+    }
+
+    /// Loads them on this processor. Interrupts stay off.
+    pub fn load(self) {
+        self.0.load();
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 //!
 //! Knows the exceptions' names. Must not know how the machine stops.
 
+use super::cpu;
 use super::entry::Interrupted;
-use crate::{console, panic};
+use crate::{console, panic, processors};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::registers::control::{Cr2, Cr3};
@@ -17,10 +18,13 @@ pub static HARMLESS: AtomicU64 = AtomicU64::new(0);
 /// Called for every exception; returns if the interrupted code can go on.
 pub fn entered(interrupted: &Interrupted) {
     if matches!(interrupted.vector, BREAKPOINT | NMI) {
+        if interrupted.vector == NMI && panic::another_ends() {
+            cpu::stop();
+        }
         HARMLESS.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    if panic::is_ending() {
+    if !panic::begin_end() {
         // An exception within a report: nothing more can be said.
         panic::end();
     }
@@ -37,7 +41,11 @@ fn report(console: &mut impl Write, interrupted: &Interrupted) {
     let cr2 = Cr2::read_raw();
     let cr3 = Cr3::read().0.start_address().as_u64();
     // The emergency console takes everything, so there is no error to handle.
-    let _ = writeln!(console, "\nEXCEPTION {vector} ({name}) error code {error_code:#x} at {rip:#018x}");
+    let _ = writeln!(
+        console,
+        "\nEXCEPTION {vector} ({name}) error code {error_code:#x} at {rip:#018x}{}",
+        processors::Here
+    );
     let _ = writeln!(console, "rax {rax:016x} rbx {rbx:016x} rcx {rcx:016x} rdx {rdx:016x}");
     let _ = writeln!(console, "rsi {rsi:016x} rdi {rdi:016x} rbp {rbp:016x} rsp {rsp:016x}");
     let _ = writeln!(console, "r8  {r8:016x} r9  {r9:016x} r10 {r10:016x} r11 {r11:016x}");

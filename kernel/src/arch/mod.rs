@@ -1,4 +1,5 @@
-//! The x86-64 processor: descriptor tables, interrupt entry, exceptions, local APIC, ports.
+//! The x86-64 processor: descriptor tables, interrupt entry, exceptions, local APIC, ports; the way of the others from
+//! reset to our code.
 //!
 //! Knows the processor's manuals. Must not know drivers or tasks.
 
@@ -9,3 +10,4 @@ pub mod entry;
 pub mod exceptions;
 pub mod pic;
 pub mod port;
+pub mod start_up;

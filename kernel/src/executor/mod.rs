@@ -1,15 +1,16 @@
-//! Tasks: one processor runs them all, first come, first served, and sleeps when there is nothing to do.
+//! Tasks: the first processor runs them all, first come, first served, and sleeps when there is nothing to do.
 //!
 //! ```text
 //!            spawn                 run
 //!   future ────────▶ ready queue ──────▶ polled ──▶ done
 //!                        ▲                 │
 //!                        └──── woken ◀── waiting
-//!                     (by a task, a timer, or an interrupt that `interrupts::deliver` passes on)
+//!                     (by a task, a timer, another processor, or an interrupt that `interrupts::deliver` passes on)
 //! ```
 //!
 //! Knows ready tasks, timers, when to halt. Must not know what tasks do. Interrupt handlers wake nobody: they set bits that
-//! the loop looks at, with interrupts off before it halts, so no wake-up is lost.
+//! the loop looks at, with interrupts off before it halts, so no wake-up is lost. Another processor that woke a task asks
+//! [`take_waits`] and sends a message, which ends the halt in the same way.
 
 pub mod timers;
 
@@ -18,11 +19,13 @@ use crate::{console, interrupts, time};
 use alloc::collections::VecDeque;
 use async_task::Runnable;
 use core::future::Future;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use net::clock::Instant;
 use spin::Mutex;
 
 static READY: Mutex<VecDeque<Runnable>> = Mutex::new(VecDeque::new());
+/// The processor halts, or is about to, and must be told if another makes a task ready.
+static WAITS: AtomicBool = AtomicBool::new(false);
 static POLLS: AtomicU64 = AtomicU64::new(0);
 static HALTS: AtomicU64 = AtomicU64::new(0);
 static HALTED_MICROS: AtomicU64 = AtomicU64::new(0);
@@ -101,6 +104,11 @@ fn let_interrupts_in() {
     x86_64::instructions::interrupts::disable();
 }
 
+/// Whether the first processor halts and nobody has woken it yet: whoever is told so does it.
+pub(crate) fn take_waits() -> bool {
+    WAITS.swap(false, Ordering::SeqCst)
+}
+
 /// Sleeps until an interrupt or the next deadline, unless something has become ready.
 fn halt() {
     if interrupts::is_pending() || !READY.lock().is_empty() {
@@ -112,8 +120,16 @@ fn halt() {
         return;
     }
     apic::start_timer(deadline.map_or(0, |deadline| time::timer_ticks(deadline.since(now))));
+    WAITS.store(true, Ordering::SeqCst);
+    // Either this sees what became ready, or whoever made it ready sees that we wait.
+    fence(Ordering::SeqCst);
+    if interrupts::is_pending() || !READY.lock().is_empty() {
+        WAITS.store(false, Ordering::SeqCst);
+        return;
+    }
     HALTS.fetch_add(1, Ordering::Relaxed);
     cpu::enable_interrupts_and_wait();
+    WAITS.store(false, Ordering::SeqCst);
     HALTED_MICROS.fetch_add(time::now().micros - now.micros, Ordering::Relaxed);
 }
 

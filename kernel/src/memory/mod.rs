@@ -27,11 +27,15 @@ const BOOT_MAPPED_END: u64 = 4 << 30;
 
 /// Below, firmware's and ours lie mixed; none of it is handed out.
 const LOW_MEMORY_END: u64 = 1 << 20;
+/// Where in the first MiB a page is looked for: behind what BIOSes keep for themselves, before video memory.
+const LOW_PAGES: (u64, u64) = (0x8000, 0xa_0000);
 
 static TABLES: Mutex<Option<PageTables>> = Mutex::new(None);
 static BOOT_STACK_GUARD: Once<usize> = Once::new();
 /// RAM above the first MiB, the image included: never a device, never firmware's.
 static RAM: Once<Ranges> = Once::new();
+/// A free page in the first MiB, and whether somebody has it.
+static LOW_PAGE: Mutex<Option<u64>> = Mutex::new(None);
 
 /// Why memory could not be set up or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +86,10 @@ pub unsafe fn init(boot_info: &BootInfo) -> Result<(), MemoryError> {
     }
     *TABLES.lock() = Some(tables);
     BOOT_STACK_GUARD.call_once(|| boot_info.image.stack_guard);
+    *LOW_PAGE.lock() = map::usable_ranges(&boot_info.memory, LOW_PAGES.0)
+        .first()
+        .map(|&(start, _)| start)
+        .filter(|&start| start < LOW_PAGES.1);
     RAM.call_once(|| usable_ranges(&boot_info.memory, LOW_MEMORY_END));
     // SAFETY: the pool holds usable memory that is neither the image nor the bookkeeping, mapped by now.
     heap::install(unsafe { Heap::new(pool, 0) });
@@ -190,6 +198,63 @@ pub fn map_firmware(start: u64, len: usize) -> Result<&'static [u8], MemoryError
     let base = map_outside_ram(start, len as u64, Access::Read)?;
     // SAFETY: mapped for reading, for good, and no part of the memory that we hand out.
     Ok(unsafe { core::slice::from_raw_parts(base.as_ptr(), len) })
+}
+
+/// Makes accesses to a page of the heap a fault, for good: below a stack that is never freed.
+///
+/// # Safety
+/// The page was allocated by the caller, and is never used or freed.
+///
+/// # Errors
+/// [`MemoryError::NoFrame`] without memory for tables.
+pub(crate) unsafe fn forbid_page(page: usize) -> Result<(), MemoryError> {
+    // SAFETY: the caller's promise.
+    unsafe { remap(page as u64, Access::None) }
+}
+
+/// # Safety
+/// Nothing relies on what the page was.
+unsafe fn remap(page: u64, access: Access) -> Result<(), MemoryError> {
+    let mut tables = TABLES.lock();
+    let not_mapped = MemoryError::NotMappable { start: page, len: FRAME_LEN as u64 };
+    let tables = tables.as_mut().ok_or(not_mapped)?;
+    // SAFETY: the caller's promise.
+    unsafe { tables.map(page, page + FRAME_LEN as u64, access, &mut heap::take_frame)? };
+    cpu::flush_address_translations();
+    Ok(())
+}
+
+/// The root of the page tables, for another processor.
+pub(crate) fn root() -> Option<u64> {
+    TABLES.lock().as_ref().map(PageTables::root)
+}
+
+/// A page in the first MiB, for the code that a processor starts with.
+#[derive(Debug)]
+pub(crate) struct LowPage(u64);
+
+/// The one that there is, to the first who asks.
+pub(crate) fn low_code_page() -> Option<LowPage> {
+    LOW_PAGE.lock().take().map(LowPage)
+}
+
+impl LowPage {
+    pub(crate) fn address(&self) -> u64 {
+        self.0
+    }
+
+    /// Puts code there, for good.
+    ///
+    /// # Errors
+    /// [`MemoryError::NoFrame`] without memory for tables.
+    pub(crate) fn fill(self, code: &[u8]) -> Result<(), MemoryError> {
+        assert!(code.len() <= FRAME_LEN, "code of more than a page");
+        let page: *mut u8 = core::ptr::with_exposed_provenance_mut(self.0 as usize);
+        // SAFETY: the page is usable memory that is given to nobody else, mapped, and as long as the code at least.
+        unsafe { page.copy_from_nonoverlapping(code.as_ptr(), code.len()) };
+        // SAFETY: nothing but the code lies there.
+        unsafe { remap(self.0, Access::Execute) }
+    }
 }
 
 fn map_outside_ram(start: u64, len: u64, access: Access) -> Result<NonNull<u8>, MemoryError> {

@@ -7,10 +7,13 @@ use super::live::Live;
 use super::port::Port;
 use crate::executor::spawn;
 use crate::memory::heap;
+use crate::processors::{self, ProcessorStatus};
 use crate::time::{self, KernelClock};
 use alloc::rc::Rc;
 use net::clock::Clock;
-use net::http::{CONNECTIONS, Limits, MachineStatus, MemoryStatus, PORT, Site, serve_connection};
+use net::http::{
+    CONNECTIONS, Limits, MachineStatus, MemoryStatus, PORT, ProcessorUse, Site, serve_connection,
+};
 use net::tcp::{Stack, TcpStream};
 use net::venti::connections::{Connections, Ticket};
 
@@ -45,7 +48,10 @@ fn machine(stack: &Stack) -> MachineStatus {
     // Of the frames that small objects hold, those without any are as good as free.
     let free = heap.free + heap.small_reserved.saturating_sub(heap.small_used);
     let memory = MemoryStatus { total: heap.total as u64, free: free as u64, failures: heap.failures };
-    MachineStatus { memory: Some(memory), network: Some(stack.status(time::now())) }
+    let processor =
+        |status: ProcessorStatus| ProcessorUse { busy_micros: status.busy_micros, jobs: status.jobs };
+    let processors = processors::all().into_iter().map(processor).collect();
+    MachineStatus { memory: Some(memory), network: Some(stack.status(time::now())), processors }
 }
 
 async fn watch(site: Rc<NodeSite>) {

@@ -45,6 +45,7 @@ use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
 use crate::memory::heap;
 use crate::panic;
+use crate::processors;
 use crate::start::Machine;
 use crate::time::{self, KernelClock};
 use alloc::format;
@@ -197,6 +198,7 @@ async fn open_store(
                 log::warn!("store: {line}");
             }
             grow::grow(&store, grows, blank).await;
+            store.use_arithmetic(processors::pool::arithmetic());
             let store = Rc::new(store);
             spawn(background(store.clone()));
             Some(store)

@@ -7,8 +7,10 @@ use super::live::Live;
 use super::serve::Service;
 use crate::executor::timers::sleep_until;
 use crate::memory::heap;
+use crate::processors::{self, ProcessorStatus};
 use crate::time;
 use alloc::rc::Rc;
+use core::fmt;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
@@ -43,7 +45,7 @@ pub(super) async fn print<B>(
                 let blocks: u64 = status.arenas.iter().map(|arena| u64::from(arena.current.clumps)).sum();
                 log::info!(
                     "status: up={}s connections={connections} blocks={} used={} of={} reads={} writes={} damage={} \
-                     lost={} scrubbed={} heap={} caches={held} sockets={} buffers={buffers} free={}",
+                     lost={} scrubbed={} heap={} caches={held} sockets={} buffers={buffers} free={} busy={}",
                     time::now().micros / 1_000_000,
                     blocks,
                     used,
@@ -56,9 +58,28 @@ pub(super) async fn print<B>(
                     heap.saturating_sub(held).saturating_sub(buffers),
                     tcp.open + tcp.half_open + tcp.lingering + tcp.listening,
                     memory.free,
+                    Busy(&processors::all()),
                 );
             }
             None => log::info!("status: no store, heap={heap} free={}", memory.free),
         }
+    }
+}
+
+/// Seconds that each processor worked, the first one first.
+struct Busy<'a>(&'a [ProcessorStatus]);
+
+impl fmt::Display for Busy<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, processor) in self.0.iter().enumerate() {
+            let comma = if number == 0 { "" } else { "," };
+            write!(
+                out,
+                "{comma}{}.{}s",
+                processor.busy_micros / 1_000_000,
+                processor.busy_micros / 100_000 % 10
+            )?;
+        }
+        Ok(())
     }
 }

@@ -77,6 +77,11 @@ pub fn now() -> Instant {
     COUNTER.get().map(|counter| counter.at(cpu::time_stamp())).unwrap_or_default()
 }
 
+/// How long so many counts of the time stamp counter take.
+pub(crate) fn micros_of_counts(counts: u64) -> u64 {
+    COUNTER.get().map_or(0, |counter| counter.at(counter.started.saturating_add(counts)).micros)
+}
+
 /// Seconds since 1970; since start, if there is no real-time clock.
 pub fn wall() -> Timestamp {
     Timestamp(u32::try_from(wall_micros() / 1_000_000).unwrap_or(u32::MAX))

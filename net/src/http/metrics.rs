@@ -2,7 +2,7 @@
 
 use super::response::Status;
 use super::view::{
-    HttpView, MachineStatus, NamesView, PeerView, Stage, StoreView, VentiView, View, occupied,
+    HttpView, MachineStatus, NamesView, PeerView, ProcessorUse, Stage, StoreView, VentiView, View, occupied,
 };
 use crate::venti::connections::{Counters, Operation};
 use crate::venti::latency::{BOUNDS_MICROS, Latencies};
@@ -192,6 +192,9 @@ impl Page {
             self.gauge("memory_free_bytes", "Memory that nobody uses.", memory.free)?;
             self.counter("memory_failures_total", "Allocations that failed.", memory.failures)?;
         }
+        if !machine.processors.is_empty() {
+            self.processors(&machine.processors)?;
+        }
         if let Some(network) = &machine.network {
             let (frames, tcp) = (network.frames, network.tcp);
             self.counter("network_received_bytes_total", "Bytes of frames received.", frames.bytes_in)?;
@@ -200,6 +203,22 @@ impl Page {
             self.gauge("tcp_half_open", "TCP connections not yet confirmed.", tcp.half_open)?;
             self.gauge("tcp_buffer_bytes", "Bytes of all TCP buffers.", tcp.buffer_bytes)?;
             self.counter("tcp_refused_total", "Times that no connection was left.", tcp.refused)?;
+        }
+        Ok(())
+    }
+}
+
+impl Page {
+    fn processors(&mut self, processors: &[ProcessorUse]) -> fmt::Result {
+        let each = || processors.iter().enumerate();
+        self.family("processor_busy_seconds_total", "counter", "Time that each processor worked.")?;
+        for (number, ProcessorUse { busy_micros, .. }) in each() {
+            let busy = Seconds(*busy_micros);
+            writeln!(self.0, "granary_processor_busy_seconds_total{{processor=\"{number}\"}} {busy}")?;
+        }
+        self.family("processor_jobs_total", "counter", "Pieces of work that each processor did.")?;
+        for (number, ProcessorUse { jobs, .. }) in each() {
+            writeln!(self.0, "granary_processor_jobs_total{{processor=\"{number}\"}} {jobs}")?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use request::{HEAD_MAX, Refusal, Request};
 pub use response::{Body, ContentType, Response, Status};
 pub use serve::{Ending, Limits, Pages, serve_connection};
 pub use site::Site;
-pub use view::{MachineStatus, MemoryStatus, Stage};
+pub use view::{MachineStatus, MemoryStatus, ProcessorUse, Stage};
 
 /// The TCP port.
 pub const PORT: u16 = 8000;

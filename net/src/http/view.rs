@@ -48,6 +48,17 @@ pub struct MachineStatus {
     pub memory: Option<MemoryStatus>,
     /// The network, where the node has one of its own.
     pub network: Option<NetStatus>,
+    /// What works here: first whoever serves, then those who hash and pack for it.
+    pub processors: Vec<ProcessorUse>,
+}
+
+/// A processor, or a thread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessorUse {
+    /// Microseconds since the start in which it worked.
+    pub busy_micros: u64,
+    /// Pieces of work that it did.
+    pub jobs: u64,
 }
 
 /// Memory, in bytes.

@@ -1,17 +1,18 @@
 //! What all operations of a store share. Borrows of the state never last across a wait.
 
 use super::damaged::{DamagedBlock, DamagedBlocks};
+use super::packing::Packing;
 use super::settings::{StorePart, StoreSettings};
 use super::windows::Windows;
 use super::{Damage, StoreError};
 use crate::arena::{Arena, Group};
+use crate::arithmetic::Arithmetic;
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError};
 use crate::disk_index::DiskIndex;
 use crate::lump_cache::LumpCache;
 use crate::memory_index::MemoryIndex;
 use crate::score::Score;
-use crate::whack;
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -28,7 +29,8 @@ pub(crate) struct Core<D> {
     pub(crate) settings: StoreSettings,
     /// Absent when the store has no index sections.
     pub(crate) disk_index: Option<DiskIndex<D>>,
-    pub(crate) whack: RefCell<whack::Encoder>,
+    pub(crate) packing: Packing,
+    arithmetic: RefCell<Arithmetic>,
     state: RefCell<State>,
 }
 
@@ -133,9 +135,14 @@ impl<D: BlockDevice> Core<D> {
             damage_count: 0,
             counts: Counts::default(),
         };
-        let whack = RefCell::new(whack::Encoder::new());
-        let core =
-            Core { partitions, settings, disk_index: parts.disk_index, whack, state: RefCell::new(state) };
+        let core = Core {
+            partitions,
+            settings,
+            disk_index: parts.disk_index,
+            packing: Packing::default(),
+            arithmetic: RefCell::default(),
+            state: RefCell::new(state),
+        };
         parts.damage.into_iter().for_each(|damage| core.report(damage));
         core
     }
@@ -148,6 +155,17 @@ impl<D: BlockDevice> Core<D> {
     /// The state, to change. Never across an await.
     pub(crate) fn state_mut(&self) -> RefMut<'_, State> {
         self.state.borrow_mut()
+    }
+
+    /// Who hashes and packs.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic.borrow().clone()
+    }
+
+    /// From now on these do.
+    pub(crate) fn use_arithmetic(&self, arithmetic: Arithmetic) {
+        self.packing.widen(arithmetic.width());
+        *self.arithmetic.borrow_mut() = arithmetic;
     }
 
     /// An arena partition, by its number.

@@ -8,6 +8,7 @@
 //! | `read`, `windows` | a score's lump: cache, memory, one disk read |
 //! | `search` | where a block may be: memory, then the index on disk |
 //! | `write` | a lump's score: hash, compare, append in memory |
+//! | `packing` | lumps made smaller, a few at a time |
 //! | `background` | what becomes of blocks without anyone asking |
 //! | `index_flush` | index sections, filter and seals follow the log |
 //! | `grow` | more arenas for a store that is open |
@@ -31,6 +32,7 @@ mod error;
 mod grow;
 mod index_flush;
 mod log;
+mod packing;
 mod read;
 mod scrub;
 mod search;
@@ -53,6 +55,7 @@ pub use status::{ArenaStatus, StoreStatus};
 pub use watch::{IndexStatus, SectionStatus, StoreTotals};
 
 use crate::Timestamp;
+use crate::arithmetic::Arithmetic;
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError};
 use crate::disk_index::DiskIndex;
@@ -104,6 +107,12 @@ impl<D: BlockDevice + 'static> Store<D> {
             store.flush_index().await.map_err(OpenError::IndexIncomplete)?;
         }
         Ok((store, report))
+    }
+
+    /// Has others hash, pack and unpack from now on. Which blocks are stored in which order, and what is durable when,
+    /// stays this core's alone.
+    pub fn use_arithmetic(&self, arithmetic: Arithmetic) {
+        self.core.use_arithmetic(arithmetic);
     }
 
     /// The lump with this score and type.

@@ -77,7 +77,9 @@ impl<D: BlockDevice> Core<D> {
         }
         let cause = match self.read_clump(arena, offset).await {
             Ok((header, clump)) if (header.score, header.block_type) == (score, block_type) => {
-                match unpack(&clump, &header) {
+                let unpacked =
+                    self.arithmetic().run_on(header.clump_len(), move || unpack(&clump, &header)).await;
+                match unpacked {
                     Ok(lump) => return Ok(Candidate::Lump(alone(lump, header.encoding))),
                     Err(cause) => cause,
                 }

@@ -37,7 +37,8 @@ impl<D: BlockDevice> Core<D> {
         if lump.is_empty() {
             return Ok(Score::ZERO);
         }
-        let score = Score::of(&lump);
+        let hashed = lump.clone();
+        let score = self.arithmetic().run_on(lump.len(), move || Score::of(&hashed)).await;
         let _claim = loop {
             let cached = self.state_mut().cache.get(&score, block_type);
             // What is in memory says nothing of a copy that is known to have rotted.
@@ -120,10 +121,14 @@ impl<D: BlockDevice> Core<D> {
         lump: &Bytes,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut packed = Vec::new();
-        let smaller = self.settings.compress && self.whack.borrow_mut().encode(lump, &mut packed).is_some();
-        let (encoding, bytes) =
-            if smaller { (Encoding::Whack, packed.as_slice()) } else { (Encoding::Plain, lump.as_ref()) };
+        let packed = match self.settings.compress {
+            true => self.packing.pack(lump, &self.arithmetic()).await,
+            false => None,
+        };
+        let (encoding, bytes) = match &packed {
+            Some(packed) => (Encoding::Whack, packed.as_slice()),
+            None => (Encoding::Plain, lump.as_ref()),
+        };
         // Lumps have at most 56 KiB.
         let (stored_len, lump_len) = (bytes.len() as u16, lump.len() as u16);
         let header =

@@ -10,6 +10,7 @@ use crate::dial::{Dial, VENTI_PORT};
 use crate::host::clock::HostClock;
 use crate::host::device::{Access, FileDevice};
 use crate::host::parts::{self, FileParts};
+use crate::host::pool::Threads;
 use crate::host::{self, stream};
 use crate::outcome::{CodedError, OutputArgs};
 use anyhow::{Context, anyhow};
@@ -86,6 +87,10 @@ pub struct Args {
     #[arg(long, default_value_t = 256, value_name = "MIB")]
     index: usize,
 
+    /// Threads that hash and pack for the one that serves; one less than there are processors, without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=64))]
+    threads: Option<u16>,
+
     /// Store blocks as they come, never compressed.
     #[arg(long)]
     no_compress: bool,
@@ -131,6 +136,9 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     };
     let (store, nine_fat, nvram) = open(&args).await?;
     let nine_fat = mount(nine_fat, args.read_only).await;
+    let threads = args.threads.map_or_else(Threads::count_for_host, usize::from);
+    let threads = Threads::start(threads).context("starting threads")?;
+    store.use_arithmetic(threads.arithmetic());
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {

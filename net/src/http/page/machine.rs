@@ -1,4 +1,4 @@
-//! What the node itself uses: connections, memory, network.
+//! What the node itself uses: connections, processors, memory, network.
 
 use crate::http::escape::{Bytes, Commas, Escaped};
 use crate::http::view::{MachineStatus, StoreView, View};
@@ -19,6 +19,7 @@ pub(super) fn section(page: &mut String, view: &View) -> fmt::Result {
     }
     connections(page, "HTTP", view.http.open, &view.http.counters)?;
     writeln!(page, "</table></div></section>")?;
+    processors(page, view)?;
     memory(page, view.store.as_ref(), &view.machine)?;
     network(page, &view.machine)
 }
@@ -32,6 +33,28 @@ fn connections(page: &mut String, service: &str, open: usize, counters: &Counter
         Commas(counters.refused),
         Commas(counters.evicted),
     )
+}
+
+fn processors(page: &mut String, view: &View) -> fmt::Result {
+    if view.machine.processors.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        page,
+        "<section><h2>Processors</h2><div class=\"scroll\"><table>\n<tr><th>number</th><th class=\"n\">worked</th>\
+         <th class=\"n\">of the time</th><th class=\"n\">jobs</th></tr>"
+    )?;
+    let up = view.uptime.as_micros().max(1);
+    for (number, processor) in view.machine.processors.iter().enumerate() {
+        let share = (u128::from(processor.busy_micros) * 100 / up).min(100);
+        writeln!(
+            page,
+            "<tr><td>{number}</td><td class=\"n\">{} s</td><td class=\"n\">{share} %</td><td class=\"n\">{}</td></tr>",
+            Commas(processor.busy_micros / 1_000_000),
+            Commas(processor.jobs),
+        )?;
+    }
+    writeln!(page, "</table></div></section>")
 }
 
 fn memory(page: &mut String, store: Option<&StoreView>, machine: &MachineStatus) -> fmt::Result {

@@ -4,7 +4,9 @@ use super::*;
 use crate::clock::Instant;
 use crate::http::history::{History, Sample};
 use crate::http::metrics;
-use crate::http::view::{HttpView, MachineStatus, MemoryStatus, NameRow, NamesView, PeerView, VentiView};
+use crate::http::view::{
+    HttpView, MachineStatus, MemoryStatus, NameRow, NamesView, PeerView, ProcessorUse, VentiView,
+};
 use crate::replicate::Progress;
 use crate::venti::connections::Counters as Served;
 use crate::venti::latency::Histogram;
@@ -101,6 +103,8 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
     let latencies = [histogram.latencies(), Histogram::default().latencies(), histogram.latencies()];
     let venti = VentiView { open: 2, counters: Served { reads: 3, ..Served::default() }, latencies };
     let memory = MemoryStatus { total: 1 << 30, free: 1 << 29, failures: 0 };
+    let processors = [(1_995_000_000, 7000), (250_000, 31)];
+    let processors = processors.map(|(busy_micros, jobs)| ProcessorUse { busy_micros, jobs }).into();
     page(&View {
         name,
         version: "0.1.0",
@@ -116,7 +120,7 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
             counters: Served::default(),
             answers: [(crate::http::Status::Ok, 4)].into(),
         },
-        machine: MachineStatus { memory: Some(memory), network: None },
+        machine: MachineStatus { memory: Some(memory), network: None, processors },
         history: &history,
     })
 }
