@@ -130,6 +130,8 @@ pub enum Network {
     Silent,
     /// A cable to this process.
     Cable(WirePorts),
+    /// Such a cable, for the machine of that number among others.
+    Shared(WirePorts, u8),
 }
 
 /// Where the guest finds randomness.
@@ -195,7 +197,11 @@ impl Spec {
         }
         let disks = self.disk_arguments()?;
         add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
-        add(&["-netdev", &self.netdev(), "-device", &format!("{},netdev=net0", self.nic.device())]);
+        let mut card = format!("{},netdev=net0", self.nic.device());
+        if let Network::Shared(_, number) = self.network {
+            card += &format!(",mac=52:54:00:67:72:{number:02x}");
+        }
+        add(&["-netdev", &self.netdev(), "-device", &card]);
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
@@ -254,7 +260,7 @@ impl Spec {
                 "user,id=net0".to_owned() + &self.forwards.iter().map(forward).collect::<String>()
             }
             Network::Silent => "hubport,hubid=0,id=net0".into(),
-            Network::Cable(WirePorts { here, there }) => {
+            Network::Cable(WirePorts { here, there }) | Network::Shared(WirePorts { here, there }, _) => {
                 format!("socket,id=net0,udp=127.0.0.1:{here},localaddr=127.0.0.1:{there}")
             }
         }

@@ -6,6 +6,7 @@
 //! | [`screen`] | reading what stands on a picture of a screen | who drew it |
 //! | [`client`] | venti's wire protocol, written a second time | the node's code |
 //! | [`wire`], [`neighbour`] | a cable to the machine, and an honest host on it | venti |
+//! | [`switch`] | many machines on one network | what they are |
 //! | [`http`] | asking for a page | what pages say |
 //! | [`tree`] | directory trees and how they differ | archives |
 //! | [`programs`] | the files of one build; calling `granary` | QEMU |
@@ -27,6 +28,7 @@ mod run;
 mod scenarios;
 mod screen;
 mod serial;
+mod switch;
 mod tree;
 mod wire;
 

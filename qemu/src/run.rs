@@ -1,10 +1,12 @@
 //! `./qemu/run`: boots a node, checks it the way a user would use it, and serves.
 
+mod nodes;
+
 use crate::accelerator::Accelerator;
 use crate::client::Client;
 use crate::machine::{self, Bus, Firmware, Forward, Machine, Nic, Spec};
 use crate::programs::Programs;
-use crate::{http, ports, tree};
+use crate::{http as web, ports, tree};
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ const ANY_PORT: u16 = 0;
 ///
 /// Example: ./qemu/run --once            boot, archive, cut the power, boot, restore, compare
 ///          ./qemu/run --venti-port 17034   serve venti on tcp!127.0.0.1!17034
+///          ./qemu/run --nodes 3          three nodes, each the others' peer
 #[derive(clap::Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct RunArgs {
@@ -50,11 +53,11 @@ pub struct RunArgs {
     #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
     venti_port: u16,
     /// Port on 127.0.0.1 for venti by TLS 1.3, which is open where the disk's thumbprints list a peer; 0: any free one
-    #[arg(long, value_name = "PORT")]
-    tls_port: Option<u16>,
-    /// Port for venti behind p9any (not served by this version)
-    #[arg(long, value_name = "PORT")]
-    p9auth_port: Option<u16>,
+    #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
+    tls_port: u16,
+    /// Port on 127.0.0.1 for venti behind p9any, which is open where the disk has an account and `users=`; 0: any free one
+    #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
+    p9auth_port: u16,
     /// Port on 127.0.0.1 to look at the node by HTTP; 0: any free one
     #[arg(long, default_value_t = ANY_PORT, value_name = "PORT")]
     http_port: u16,
@@ -64,10 +67,10 @@ pub struct RunArgs {
     /// A line for granary.ini of an image that is made
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Nodes on one virtual network (only 1 in this version)
+    /// Nodes on one virtual network, each the others' peer; a port that is given is the first node's, the next ones follow
     #[arg(long, default_value_t = 1, value_name = "N")]
     nodes: u32,
-    /// Archive the project's sources, cut the power, boot, restore, compare, stop
+    /// Archive the project's sources, cut the power, boot, restore, compare, stop; with nodes, stop after their check
     #[arg(long)]
     once: bool,
     /// Print QEMU's command line and stop
@@ -77,62 +80,69 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(args: &RunArgs, programs: &Programs) -> Result<()> {
-    refuse_what_is_not_there(args)?;
-    let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
-    let (venti_port, http_port) = (ports::choose(args.venti_port)?, ports::choose(args.http_port)?);
-    let p9_port = ports::choose(args.p9_port)?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed)).context("cannot catch interrupts")?;
-    let spec = Spec {
+    let accelerator = Accelerator::probe(&programs.kernel);
+    let disk = args.disk.clone().unwrap_or_else(|| programs.target.join("disk.img"));
+    let node = Node {
+        spec: spec(args, programs, &disk),
+        accelerator,
+        ports: Ports::choose(args, 0)?,
+        programs,
+        interrupted,
+    };
+    if args.nodes > 1 { nodes::run(args, &node, &disk) } else { node.run(args, &disk) }
+}
+
+fn spec(args: &RunArgs, programs: &Programs, disk: &Path) -> Spec {
+    Spec {
         shielded: true,
         memory: args.mem.clone(),
         processors: args.smp,
         firmware: args.firmware,
         bus: args.bus,
         nic: args.nic,
-        forwards: forwards(args, venti_port, http_port, p9_port)?,
-        ..Spec::new(&programs.kernel, &disk)
-    };
-    let accelerator = Accelerator::probe(&programs.kernel);
-    if args.print_command {
-        println!("{}", machine::printable(&spec.arguments(accelerator)?));
-        return Ok(());
+        ..Spec::new(&programs.kernel, disk)
     }
-    prepare_disk(args, programs, &disk)?;
-    println!("granary: starting {} ({})", machine::QEMU, accelerator.argument());
-    let node = Node { spec, accelerator, venti_port, http_port, p9_port, programs, interrupted };
-    if args.once { node.main_job() } else { node.serve() }
 }
 
-/// What the contract names and a later version brings: said at once, not found out by waiting.
-fn refuse_what_is_not_there(args: &RunArgs) -> Result<()> {
-    ensure!(args.nodes == 1, "this version does not replicate yet: leave --nodes at 1");
-    if args.p9auth_port.is_some() {
-        println!("granary: nothing listens behind --p9auth-port in this version");
-    }
-    Ok(())
+/// A node's ports on loopback.
+#[derive(Clone, Copy)]
+struct Ports {
+    venti: u16,
+    tls: u16,
+    p9auth: u16,
+    http: u16,
+    p9: u16,
 }
 
-/// All forwarded ports. Those that nothing listens behind yet refuse connections, as a closed port does.
-fn forwards(args: &RunArgs, venti_port: u16, http_port: u16, p9_port: u16) -> Result<Vec<Forward>> {
-    let mut forwards = vec![
-        Forward { host: venti_port, guest: 17034 },
-        Forward { host: http_port, guest: 8000 },
-        Forward { host: p9_port, guest: 564 },
-    ];
-    let on_demand = [(args.tls_port, 17035), (args.p9auth_port, 27034)];
-    for (wanted, guest) in on_demand {
-        if let Some(wanted) = wanted {
-            let host = ports::choose(wanted)?;
-            println!("granary: port {guest} of the node at tcp!127.0.0.1!{host}");
-            forwards.push(Forward { host, guest });
-        }
+impl Ports {
+    /// Those of the node of that number, from 0.
+    fn choose(args: &RunArgs, number: u16) -> Result<Ports> {
+        let choose = |first: u16| match first {
+            ANY_PORT => ports::choose(ANY_PORT),
+            first => ports::choose(first.checked_add(number).context("there are no ports that high")?),
+        };
+        Ok(Ports {
+            venti: choose(args.venti_port)?,
+            tls: choose(args.tls_port)?,
+            p9auth: choose(args.p9auth_port)?,
+            http: choose(args.http_port)?,
+            p9: choose(args.p9_port)?,
+        })
     }
-    Ok(forwards)
+
+    /// Where they lead. Those that nothing listens behind refuse connections, as a closed port does.
+    fn forwards(self) -> [Forward; 5] {
+        let guests =
+            [(self.venti, 17034), (self.tls, 17035), (self.p9auth, 27034), (self.http, 8000), (self.p9, 564)];
+        guests.map(|(host, guest)| Forward { host, guest })
+    }
 }
 
-fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path) -> Result<()> {
+/// Makes the disk, unless it is there, with settings that this run needs beside those that were given. Whether it did.
+fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path, own: &[String]) -> Result<bool> {
     if disk.exists() {
         println!("granary: disk {}", disk.display());
         if !args.set.is_empty() {
@@ -141,45 +151,63 @@ fn prepare_disk(args: &RunArgs, programs: &Programs, disk: &Path) -> Result<()> 
                 disk.display()
             );
         }
-        return Ok(());
+        return Ok(false);
     }
     // The forwarded ports are on loopback, and QEMU's own network is all that the node sees of the world.
     let mut settings = args.set.clone();
-    for key in ["venti=", "http=", "admin="] {
-        if !settings.iter().any(|setting| setting.starts_with(key)) {
-            settings.push(format!("{key}0.0.0.0/0,::/0"));
+    let open = ["venti", "http", "admin"].map(|key| format!("{key}=0.0.0.0/0,::/0"));
+    for line in open.iter().chain(own) {
+        let (key, _) = line.split_once('=').unwrap_or((line, ""));
+        if !settings.iter().any(|setting| setting.split('=').next() == Some(key)) {
+            settings.push(line.clone());
         }
     }
     programs.create_image(disk, &args.size, &settings, &[])?;
     println!("granary: made disk {} ({})", disk.display(), args.size);
-    Ok(())
+    Ok(true)
 }
 
 struct Node<'a> {
     spec: Spec,
     accelerator: Accelerator,
-    venti_port: u16,
-    http_port: u16,
-    p9_port: u16,
+    ports: Ports,
     programs: &'a Programs,
     /// The programs that are called end by themselves then, as does every wait here.
     interrupted: Arc<AtomicBool>,
 }
 
 impl Node<'_> {
+    /// One node, alone.
+    fn run(mut self, args: &RunArgs, disk: &Path) -> Result<()> {
+        self.spec.forwards = self.ports.forwards().to_vec();
+        if args.print_command {
+            println!("{}", machine::printable(&self.spec.arguments(self.accelerator)?));
+            return Ok(());
+        }
+        prepare_disk(args, self.programs, disk, &[])?;
+        println!("granary: starting {} ({})", machine::QEMU, self.accelerator.argument());
+        if args.once { self.main_job() } else { self.serve() }
+    }
+
     fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
     }
 
     fn host(&self) -> String {
-        format!("tcp!127.0.0.1!{}", self.venti_port)
+        format!("tcp!127.0.0.1!{}", self.ports.venti)
     }
 
     fn boot(&self) -> Result<Machine> {
         let mut machine = self.spec.start(self.accelerator)?;
+        self.wait(&mut machine)?;
+        Ok(machine)
+    }
+
+    /// Waits until venti answers.
+    fn wait(&self, machine: &mut Machine) -> Result<()> {
         let over =
             || self.is_interrupted() || !machine.is_running() || machine.started.elapsed() > BOOT_LIMIT;
-        let greeted = Client::connect_until(self.venti_port, over);
+        let greeted = Client::connect_until(self.ports.venti, over);
         if let Err(error) = greeted {
             ensure!(!self.is_interrupted(), "interrupted; the node was killed, which its disk survives");
             let state = if machine.is_running() { "runs" } else { "has ended" };
@@ -189,7 +217,7 @@ impl Node<'_> {
             "granary: {:.2} s from QEMU's start to the first Rhello",
             machine.started.elapsed().as_secs_f64()
         );
-        Ok(machine)
+        Ok(())
     }
 
     /// What the project is for, seen from start to end.
@@ -221,15 +249,7 @@ impl Node<'_> {
         self.check()?;
         println!("{}", machine.console().trim_end());
         machine.echo_console();
-        println!("granary: venti at {} (export venti={})", self.host(), self.host());
-        match http::get(self.http_port, "/readyz") {
-            Ok(answer) if answer.status == 200 => {
-                println!("granary: status at http://127.0.0.1:{}/", self.http_port)
-            }
-            // An image of an earlier version, or one that was told so.
-            _ => println!("granary: no status by HTTP: the disk's granary.ini has no http=0.0.0.0/0"),
-        }
-        println!("granary: 9P at tcp!127.0.0.1!{}, if its granary.ini lets anybody in", self.p9_port);
+        self.say_where();
         println!("granary: ready");
         while !self.is_interrupted() {
             ensure!(machine.is_running(), "QEMU has ended:\n{}", machine.console());
@@ -239,6 +259,23 @@ impl Node<'_> {
         machine.press_power_button(STOP_LIMIT)?;
         println!("granary: clean shutdown");
         Ok(())
+    }
+
+    fn say_where(&self) {
+        let Ports { tls, p9auth, http, p9, .. } = self.ports;
+        println!("granary: venti at {} (export venti={})", self.host(), self.host());
+        match web::get(http, "/readyz") {
+            Ok(answer) if answer.status == 200 => {
+                println!("granary: status at http://127.0.0.1:{http}/")
+            }
+            // An image of an earlier version, or one that was told so.
+            _ => println!("granary: no status by HTTP: the disk's granary.ini has no http=0.0.0.0/0"),
+        }
+        println!("granary: 9P at tcp!127.0.0.1!{p9}, if its granary.ini lets anybody in");
+        println!("granary: venti by TLS 1.3 at tcp!127.0.0.1!{tls}, for those whom its thumbprints list");
+        println!(
+            "granary: venti behind p9any at tcp!127.0.0.1!{p9auth}, if its nvram and users= say for whom"
+        );
     }
 
     /// Stores and restores a small tree.

@@ -4,12 +4,10 @@
 
 mod support;
 
-use bytes::Bytes;
 use net::auth::key::aes_key;
 use net::auth::nvram::{Nvram, RECORD_LEN};
-use net::auth::{Domain, Secret, UserName};
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use storage::device::BlockDevice;
 use tools::host::device::Access;
@@ -56,26 +54,24 @@ fn granary(arguments: &[&str], input: &[u8]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Makes the disk's node the account `venti` in the domain `lab`.
+/// Makes the disk's node the account `venti` in the domain `lab`; what was kept beside it stays.
 fn write_nvram(disk: &Path) {
-    let nvram = Nvram {
-        authid: UserName::new("venti").unwrap(),
-        authdom: Domain::new("lab").unwrap(),
-        aes_key: Some(aes_key(PASSWORD.as_bytes())),
-        des_key: None,
-        config: Secret::filled(|_| ()),
+    let disk = disk.to_str().unwrap();
+    let account = ["key", "account", disk, "--user", "venti", "--domain", "lab"];
+    let wrote = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
+        command.args(arguments).env("GRANARY_PASSWORD", PASSWORD).output().unwrap().status.code()
     };
-    let mut record = [0; RECORD_LEN];
-    nvram.encode(&mut record);
-    let disks = [disk.to_owned()];
-    host::run(async {
-        let part = parts::of_disks(&disks, Access::Write).await?.nvram.expect("an image has an nvram");
-        let mut sector = part.read(0, 1).await?.to_vec();
-        sector[..RECORD_LEN].copy_from_slice(&record);
-        part.write(0, Bytes::from(sector)).await?;
-        Ok(part.flush().await?)
-    })
-    .unwrap();
+    assert_eq!(wrote(&["key", "account", disk, "--user", "venti", "--domain", "two words"]), Some(2));
+    assert_eq!(wrote(&account), Some(0));
+    let disks = [PathBuf::from(disk)];
+    let record = host::run(async {
+        let part = parts::of_disks(&disks, Access::Read).await?.nvram.expect("an image has an nvram");
+        Ok(*part.read(0, 1).await?.first_chunk::<RECORD_LEN>().expect("a sector holds it"))
+    });
+    let nvram = Nvram::parse(&record.unwrap()).unwrap();
+    assert_eq!((nvram.authid.as_str(), nvram.authdom.as_str()), ("venti", "lab"));
+    assert_eq!((nvram.aes_key, nvram.des_key), (Some(aes_key(PASSWORD.as_bytes())), None));
 }
 
 fn serve(disk: &Path, users: &str) -> Process {

@@ -133,6 +133,27 @@ fn openssl_is_let_in_with_a_key_that_is_listed_and_not_otherwise() {
 }
 
 #[test]
+fn connect_carries_a_client_in_clear_to_a_node_that_it_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), "read,write");
+    let key = node.trusted.to_str().unwrap();
+    let to = format!("tcp!127.0.0.1!{}", node.port);
+    let through = |trusted: &str| {
+        let arguments = ["connect", "--json", "--key", key, "--trust", trusted, "tcp!127.0.0.1!0", &to];
+        let mut process = Process::start(env!("CARGO_BIN_EXE_granary"), &arguments);
+        let said: serde_json::Value = serde_json::from_str(&process.lines().next().unwrap()).unwrap();
+        let host = said["address"].as_str().unwrap().to_owned();
+        (process, host)
+    };
+    let (_process, host) = through(&node.own);
+    assert!(granary(&["ping", "--host", &host]).contains("version 04"));
+    let (_process, host) = through(&granary(&["key", "show", key]));
+    assert!(!run(env!("CARGO_BIN_EXE_granary"), &["ping", "--host", &host]).status.success());
+    let both = ["connect", "--key", key, "--trust", &node.own, "--user", "ada", "tcp!127.0.0.1!0", &to];
+    assert_eq!(run(env!("CARGO_BIN_EXE_granary"), &both).status.code(), Some(2));
+}
+
+#[test]
 fn openssl_reads_the_key_and_agrees_on_its_thumbprint() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("node.key");

@@ -13,6 +13,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::pin::pin;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use storage::device::BlockDevice;
@@ -79,6 +80,22 @@ pub struct Parts<D: BlockDevice + 'static, F, C, G, R> {
     pub window: usize,
 }
 
+/// What `work` yields, with the workers at work all the while: one that is left alone with 9fat in its hands, or next in
+/// turn for it, never gives it back.
+async fn beside<T>(
+    workers: &mut FuturesUnordered<impl Future<Output = ()>>,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = pin!(work);
+    // Workers end when their peer is gone; there may be none.
+    while !workers.is_empty() {
+        if let Either::Left((done, _)) = select(work.as_mut(), workers.next()).await {
+            return done;
+        }
+    }
+    work.await
+}
+
 /// Replicates to every peer, for as long as it is polled.
 pub struct Engine<D: BlockDevice + 'static, F, C, G, R> {
     parts: Rc<Parts<D, F, C, G, R>>,
@@ -104,20 +121,10 @@ where
         let mut workers = FuturesUnordered::new();
         loop {
             let changed = self.parts.nine_fat.changed();
-            for peer in self.look().await {
+            for peer in beside(&mut workers, self.look()).await {
                 workers.push(Worker { parts: self.parts.clone(), peers: self.peers.clone(), peer }.run());
             }
-            let mut changed = core::pin::pin!(changed);
-            // Workers end when their peer is gone; there may be none.
-            while !workers.is_empty() {
-                match select(changed.as_mut(), workers.next()).await {
-                    Either::Left(_) => break,
-                    Either::Right(_) => {}
-                }
-            }
-            if workers.is_empty() {
-                changed.await;
-            }
+            beside(&mut workers, changed).await;
         }
     }
 
@@ -176,5 +183,30 @@ where
             }
         }
         Ok(texts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+    use event_listener::Event;
+    use futures_util::stream::FuturesUnordered;
+    use storage::simulation::{block_on, yield_now};
+
+    #[test]
+    fn the_list_is_read_while_a_worker_has_9fat_in_its_hands() {
+        block_on(async {
+            let given_back = Event::new();
+            let workers = &mut FuturesUnordered::new();
+            workers.push(async {
+                yield_now().await;
+                yield_now().await;
+                given_back.notify(1);
+                core::future::pending::<()>().await;
+            });
+            beside(workers, yield_now()).await;
+            beside(workers, given_back.listen()).await;
+            assert_eq!(workers.len(), 1);
+        });
     }
 }

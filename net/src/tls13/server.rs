@@ -41,6 +41,7 @@ pub(super) struct Server {
     output: Vec<u8>,
     is_closed: bool,
     has_said_goodbye: bool,
+    failed: Option<Failure>,
 }
 
 /// What is done where the connection may send.
@@ -68,11 +69,20 @@ impl Server {
             output: Vec::new(),
             is_closed: false,
             has_said_goodbye: false,
+            failed: None,
         })
     }
 
     /// Works on what came, until there is something to read (given to `take`), or nothing more to do. Whether there is.
+    /// What failed has failed for good: rustls would go on with the next record.
     fn advance(&mut self, now: &Now<'_>, take: &mut dyn FnMut(&[u8])) -> Result<bool, Failure> {
+        if let Some(failure) = &self.failed {
+            return Err(failure.clone());
+        }
+        self.work(now, take).inspect_err(|failure| self.failed = Some(failure.clone()))
+    }
+
+    fn work(&mut self, now: &Now<'_>, take: &mut dyn FnMut(&[u8])) -> Result<bool, Failure> {
         let (mut has_read, mut is_done) = (false, false);
         while !is_done {
             let UnbufferedStatus { mut discard, state } =

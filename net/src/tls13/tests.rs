@@ -112,6 +112,28 @@ fn say(from: &mut dyn Engine, to: &mut dyn Engine, text: &[u8], piece: usize) ->
 }
 
 #[test]
+fn what_has_failed_stays_so_whatever_follows() {
+    let (mut client, mut server, ..) = pair();
+    meet(&mut client, &mut server, usize::MAX).unwrap();
+    let record = |engine: &mut dyn Engine| {
+        engine.send(b"a grain").unwrap();
+        core::mem::take(engine.output())
+    };
+    let records = [&mut client as &mut dyn Engine, &mut server].map(|from| (record(from), record(from)));
+    for (end, (mut altered, whole)) in [&mut server as &mut dyn Engine, &mut client].into_iter().zip(records)
+    {
+        altered[9] ^= 1;
+        end.feed(&altered);
+        let failure = end.receive(&mut [0; 99]).unwrap_err();
+        end.feed(&altered);
+        end.feed(&whole);
+        assert!(end.receive(&mut [0; 99]).is_err(), "{failure}");
+        assert!(end.send(b"more").is_err());
+        assert!(end.receive(&mut [0; 99]).is_err());
+    }
+}
+
+#[test]
 fn two_nodes_meet_talk_both_ways_and_part() {
     let (mut client, mut server, a, b) = pair();
     assert_eq!(meet(&mut client, &mut server, usize::MAX), Ok((b, a)));

@@ -39,17 +39,17 @@ impl<R: Rng> Server<R> {
     /// The peer does not speak this protocol, or has another secret.
     pub fn step(&mut self, input: &mut &[u8]) -> Result<Step<R>, TlsError> {
         loop {
-            if let State::Done = self.state {
-                self.state = State::Over;
-                return self.conversation.channel().map(Step::Done);
-            }
-            if let State::Over = self.state {
-                return Err(TlsError::Over);
-            }
-            let Some(heard) = self.conversation.hear(input)? else { return Ok(Step::Receive) };
-            let mut out = Vec::new();
             // An error leaves the state of a handshake that is over.
-            let state = core::mem::replace(&mut self.state, State::Over);
+            let state = match core::mem::replace(&mut self.state, State::Over) {
+                State::Done => return self.conversation.channel().map(Step::Done),
+                State::Over => return Err(TlsError::Over),
+                state => state,
+            };
+            let Some(heard) = self.conversation.hear(input)? else {
+                self.state = state;
+                return Ok(Step::Receive);
+            };
+            let mut out = Vec::new();
             self.state = self.heard(state, heard, &mut out)?;
             if !out.is_empty() {
                 return Ok(Step::Send(out));

@@ -329,7 +329,12 @@ fn server_hearing(records: &[&[u8]]) -> TlsError {
         match server.step(&mut input) {
             Ok(Step::Receive) => panic!("waits for more"),
             Ok(_) => {}
-            Err(error) => return error,
+            Err(error) => {
+                // It stays over, whatever follows.
+                let hello = hello([3, 3], &[0xcc, 0xab], &[0], &[]);
+                assert!(matches!(server.step(&mut &hello[..]), Err(TlsError::Over)));
+                return error;
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ mod names;
 mod network;
 mod power_cuts;
 mod run_command;
+mod secured;
 mod watched;
 
 use crate::accelerator::Accelerator;
@@ -102,6 +103,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("names-outlive-power-cuts", names::outlive_power_cuts),
     ("two-nodes-replicate", colony::replicate),
     ("watched-and-steered-while-it-runs", watched::steered),
+    ("secured-ports-serve-who-proves-it", secured::ports),
+    ("run-of-two-nodes-restores-without-the-first", run_command::two_nodes),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
     ("idle-machine-halts", idle::halts),
     ("interrupt-ends-run-cleanly", run_command::interrupted),

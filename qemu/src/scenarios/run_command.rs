@@ -73,12 +73,26 @@ pub fn interrupted(bench: &Bench) -> Result<()> {
     Ok(())
 }
 
+/// `--nodes`: what is named on the first shows on the second, and is restored from there.
+pub fn two_nodes(bench: &Bench) -> Result<()> {
+    let disk = bench.path("run.img");
+    let disk = disk.to_str().unwrap_or_default();
+    let (mut run, output) =
+        start(bench, &["--disk", disk, "--size", "1G", "--mem", "128M", "--nodes", "2", "--once"])?;
+    ensure!(run.ends_well(&output, 2 * BOOT_LIMIT)?, "failed:\n{}", output.text());
+    let text = output.text();
+    for part in ["node2 shows check.", "node1 is off", "self-check: restored from node2", "granary: ready"] {
+        ensure!(text.contains(part), "no {part:?} in:\n{text}");
+    }
+    Ok(())
+}
+
 /// What the contract names and this version does not have is refused at once, in words, and nothing is made.
 pub fn refused(bench: &Bench) -> Result<()> {
     let disk = bench.path("never.img");
     let path = disk.to_str().unwrap_or_default();
     let refusals: [(&[&str], &str); 3] = [
-        (&["--nodes", "2"], "does not replicate yet"),
+        (&["--nodes", "99"], "at most 16"),
         (&["--set", "sysnome=x"], "there is no setting"),
         (&["--size", "lots"], "expected a number of bytes"),
     ];

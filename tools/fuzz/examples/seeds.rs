@@ -5,6 +5,8 @@
 
 #[path = "seeds/machine.rs"]
 mod machine;
+#[path = "seeds/secure.rs"]
+mod secure;
 #[path = "seeds/venti.rs"]
 mod venti;
 
@@ -46,6 +48,7 @@ fn main() {
     let mut seeds = Seeds::default();
     venti::add(&mut seeds);
     machine::add(&mut seeds);
+    secure::add(&mut seeds);
     let mut total = 0;
     for (target, seeds) in seeds.0 {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target);

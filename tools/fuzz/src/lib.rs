@@ -11,6 +11,10 @@
 //! | [`repair`] | a store with damage at rest: checked, and brought back |
 //! | [`store`] | a small store with damage: opened, read, written, synced, opened again |
 //! | [`wire`] | venti's protocol, server's end and client's; HTTP requests |
+//! | [`secure`] | 9front's authentication, both ends, with TLS-PSK behind it; its tickets |
+//! | [`tls_psk`] | TLS-PSK, both ends, on recorded sessions; records that are altered on their way |
+//! | [`tls13`] | TLS 1.3, both ends |
+//! | [`peers`] | who a node is and whom it knows: `nvram`, `thumbprints`, `NAME.info` |
 //! | [`node`] | a node's tree by 9P, whatever its client sends |
 //! | [`machine`] | firmware's tables, and the kernel as a loader sees it |
 //!
@@ -31,17 +35,21 @@ pub mod formats;
 mod input;
 pub mod machine;
 pub mod node;
+pub mod peers;
 pub mod repair;
+pub mod secure;
 pub mod store;
 pub mod tables;
 pub mod texts;
+pub mod tls13;
+pub mod tls_psk;
 pub mod whack;
 pub mod wire;
 
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 38] = [
+pub const TARGETS: [(&str, fn(&[u8])); 49] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -78,6 +86,17 @@ pub const TARGETS: [(&str, fn(&[u8])); 38] = [
     ("http_request", wire::http_request),
     ("p9_message", wire::p9_message),
     ("p9_session", node::p9_session),
+    ("secure_server", secure::secure_server),
+    ("secure_client", secure::secure_client),
+    ("tickets", secure::tickets),
+    ("tls_psk_server", tls_psk::tls_psk_server),
+    ("tls_psk_client", tls_psk::tls_psk_client),
+    ("tls_psk_records", tls_psk::tls_psk_records),
+    ("tls13_server", tls13::tls13_server),
+    ("tls13_client", tls13::tls13_client),
+    ("nvram", peers::nvram),
+    ("thumbprints", peers::thumbprints),
+    ("peer_info", peers::peer_info),
     ("acpi", machine::acpi),
     ("kernel_file", machine::kernel_file),
 ];

@@ -1,7 +1,9 @@
-//! `granary connect`: a door to a service behind Plan 9's authentication and TLS, or such a door in front of one.
+//! `granary connect`: a door to a service behind Plan 9's authentication and TLS, or such a door in front of one; and to a
+//! service behind TLS 1.3.
 
+mod pinned;
 mod relay;
-mod secret;
+pub mod secret;
 
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::auth_servers::HostAuthServers;
@@ -10,10 +12,13 @@ use crate::host::rng::HostRng;
 use crate::host::{self, stream};
 use crate::outcome::{CodedError, OutputArgs};
 use anyhow::Context;
-use net::auth::{Domain, UserName};
-use net::secure::{self, Caller, Door, Identity, Means, Secured};
+use net::auth::{Account, Domain, UserName};
+use net::secure::{self, Caller, Door, GOODBYE, Identity, Means, Secured};
+use net::tls13;
+use pinned::Pinned;
 use secret::SecretArgs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,25 +29,38 @@ use tokio::task::JoinSet;
 /// Connections at a time.
 const CONNECTIONS: usize = 256;
 
+/// What has no meaning beside a key.
+const PLAN9: [&str; 7] = ["user", "domain", "auth", "server", "accept", "key_file", "password_file"];
+
 /// Arguments of `granary connect`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     granary connect --auth authhost --user ada tcp!127.0.0.1!17034 tcp!storage!27034\n  \
-    granary connect --accept --user venti --domain lab.example tcp!*!27034 tcp!127.0.0.1!17034\n\n\
-    Does what `tlsclient -a` with a listener does on Plan 9, and with --accept what `tlssrv -A` does.\n\
+    granary connect --accept --user venti --domain lab.example tcp!*!27034 tcp!127.0.0.1!17034\n  \
+    granary connect --key host.key --trust sha256=HASH tcp!127.0.0.1!17034 tcp!storage!17035\n\n\
+    Does what `tlsclient -a` with a listener does on Plan 9, and with --accept what `tlssrv -A` does;\n\
+    with --key, TLS 1.3 between keys that know each other.\n\
     Ends on interrupt or termination.")]
 pub struct Args {
     /// Where to listen. Port 0 takes any free one, and prints it. Without a port: 17034, with --accept 27034.
     #[arg(value_name = "LISTEN")]
     listen: Dial,
 
-    /// Where to connect to for each connection. Without a port: 27034, with --accept 17034.
+    /// Where to connect to for each connection. Without a port: 27034, with --accept 17034, with --key 17035.
     #[arg(value_name = "REMOTE")]
     remote: Dial,
 
     /// The account that proves itself: ours with the client's end, with --accept the server's.
-    #[arg(long, value_name = "NAME")]
-    user: String,
+    #[arg(long, value_name = "NAME", required_unless_present = "key")]
+    user: Option<String>,
+
+    /// Prove with this key, by TLS 1.3, instead of an account: a file that `granary key new --out` made.
+    #[arg(long, value_name = "FILE", requires = "trust", conflicts_with_all = PLAN9)]
+    key: Option<PathBuf>,
+
+    /// The certificate that the server may show, as `granary key show` prints it; may be repeated.
+    #[arg(long, value_name = "LINE", requires = "key")]
+    trust: Vec<String>,
 
     /// The authentication domain. Without it, the first that the server offers; with --accept it must be given.
     #[arg(long, value_name = "DOMAIN", required_if_eq("accept", "true"))]
@@ -94,14 +112,16 @@ async fn connect(args: Args) -> anyhow::Result<ExitCode> {
 
 fn announce(args: &Args, relay: &Relay, address: SocketAddr) -> anyhow::Result<()> {
     let dial = format!("tcp!{}!{}", address.ip(), address.port());
+    let user = args.user.as_deref().unwrap_or_default();
     let remote = Dial { port: Some(relay.remote.1), host: relay.remote.0.clone() };
     let json = serde_json::json!({
-        "address": dial, "port": address.port(), "remote": remote.to_string(), "user": args.user,
+        "address": dial, "port": address.port(), "remote": remote.to_string(), "user": user,
         "accept": args.accept,
     });
     let text = match relay.end {
-        End::Caller { .. } => format!("granary: {dial} leads to {remote} as {}", args.user),
-        End::Server { .. } => format!("granary: {} lets clients in on {dial}, to {remote}", args.user),
+        End::Caller { .. } => format!("granary: {dial} leads to {remote} as {user}"),
+        End::Server { .. } => format!("granary: {user} lets clients in on {dial}, to {remote}"),
+        End::Pinned(_) => format!("granary: {dial} leads to {remote} by TLS 1.3"),
     };
     args.output.print(&json, text)
 }
@@ -116,34 +136,16 @@ struct Relay {
 enum End {
     Caller { caller: Caller, servers: HostAuthServers, means: Means<HostClock, HostRng> },
     Server { identity: Identity, door: Door<HostClock, HostRng> },
+    Pinned(Pinned),
 }
 
 impl Relay {
     fn new(args: &Args) -> anyhow::Result<Relay> {
-        let user_name = |name: &str| {
-            let parsed = UserName::new(name).ok().filter(|name| !name.is_empty());
-            parsed.ok_or_else(|| CodedError::usage(format!("{name:?} is no user: 1 to 27 bytes of text")))
+        let (end, port) = match &args.key {
+            Some(key) => (End::Pinned(Pinned::new(key, &args.trust)?), tls13::PORT),
+            None if args.accept => (End::server(args)?, VENTI_PORT),
+            None => (End::caller(args)?, secure::VENTI_PORT),
         };
-        let domain = args.domain.as_deref().map(|name| {
-            let parsed =
-                Domain::new(name).ok().filter(|name| !name.is_empty() && !name.as_str().contains(' '));
-            let form = "1 to 47 bytes of text without blanks";
-            parsed.ok_or_else(|| CodedError::usage(format!("{name:?} is no domain: {form}")))
-        });
-        let (domain, server) = (domain.transpose()?, args.server.as_deref().map(user_name).transpose()?);
-        let account = args.secret.account(user_name(&args.user)?)?;
-        let end = match (args.accept, domain) {
-            (false, domain) => End::Caller {
-                caller: Caller { account, domain, server },
-                servers: HostAuthServers { named: args.auth.clone() },
-                means: Means::new(HostClock, HostRng),
-            },
-            (true, Some(domain)) => {
-                End::Server { identity: Identity { account, domain }, door: Door::new(HostClock, HostRng) }
-            }
-            (true, None) => return Err(CodedError::usage("--accept needs --domain").into()),
-        };
-        let port = if args.accept { VENTI_PORT } else { secure::VENTI_PORT };
         Ok(Relay { remote: (args.remote.host.clone(), args.remote.port_or(port)), end })
     }
 
@@ -156,7 +158,7 @@ impl Relay {
             let stream = opened.with_context(|| format!("connecting to tcp!{host}!{port}"))?;
             anyhow::Ok(stream::split(stream)?)
         };
-        let (plain, secured): (_, Secured<_, _, _>) = match &self.end {
+        let (plain, secured) = match &self.end {
             End::Caller { caller, servers, means } => {
                 let (reader, writer) = dialled.await?;
                 (near, secure::dial(reader, writer, caller, servers, means).await?)
@@ -165,14 +167,64 @@ impl Relay {
                 let Some(secured) = door.let_in(near, peer, identity, |_| true).await else { return Ok(()) };
                 (dialled.await?, secured)
             }
+            End::Pinned(pinned) => return pinned.carry(near, dialled.await?, peer).await,
         };
-        let user = secured.user.clone();
-        match relay::relay(plain, secured).await {
+        let Secured { user, mut reader, mut writer, .. } = secured;
+        let ended = relay::relay(plain, (&mut reader, &mut writer)).await;
+        writer.close(&HostClock, GOODBYE).await;
+        match ended {
             Ok(()) => log::info!("{peer}: {user} is done"),
             Err(kind) => log::info!("{peer}: the connection of {user} failed: {kind:?}"),
         }
         Ok(())
     }
+}
+
+impl End {
+    fn caller(args: &Args) -> anyhow::Result<End> {
+        let server = args.server.as_deref().map(user_name).transpose()?;
+        let (account, domain) = (account(args)?, domain(args)?);
+        Ok(End::Caller {
+            caller: Caller { account, domain, server },
+            servers: HostAuthServers { named: args.auth.clone() },
+            means: Means::new(HostClock, HostRng),
+        })
+    }
+
+    fn server(args: &Args) -> anyhow::Result<End> {
+        let Some(domain) = domain(args)? else {
+            return Err(CodedError::usage("--accept needs --domain").into());
+        };
+        let identity = Identity { account: account(args)?, domain };
+        Ok(End::Server { identity, door: Door::new(HostClock, HostRng) })
+    }
+}
+
+fn account(args: &Args) -> anyhow::Result<Account> {
+    args.secret.account(user_name(args.user.as_deref().unwrap_or_default())?)
+}
+
+fn domain(args: &Args) -> anyhow::Result<Option<Domain>> {
+    args.domain.as_deref().map(domain_name).transpose()
+}
+
+/// A name that an account can have.
+///
+/// # Errors
+/// It is none.
+pub fn user_name(name: &str) -> anyhow::Result<UserName> {
+    let parsed = UserName::new(name).ok().filter(|name| !name.is_empty());
+    Ok(parsed.ok_or_else(|| CodedError::usage(format!("{name:?} is no user: 1 to 27 bytes of text")))?)
+}
+
+/// A name that a domain can have.
+///
+/// # Errors
+/// It is none.
+pub fn domain_name(name: &str) -> anyhow::Result<Domain> {
+    let parsed = Domain::new(name).ok().filter(|name| !name.is_empty() && !name.as_str().contains(' '));
+    let form = "1 to 47 bytes of text without blanks";
+    Ok(parsed.ok_or_else(|| CodedError::usage(format!("{name:?} is no domain: {form}")))?)
 }
 
 /// Takes connections, for as long as it is polled. Dropped, it drops them.

@@ -1,5 +1,9 @@
-//! `granary key`: the key and certificate of a node for TLS 1.3, and the certificates that it trusts.
+//! `granary key`: the key and certificate of a node for TLS 1.3, the certificates that it trusts, and the account by which
+//! Plan 9 knows it.
 
+mod account;
+
+use super::connect::secret::SecretArgs;
 use super::fat::open;
 use crate::host;
 use crate::host::clock::HostClock;
@@ -26,7 +30,8 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 #[command(
     after_help = "FILE is a disk, an image of one, or a file with a key and certificate (PEM).\n\nExamples:\n  \
     granary key new a.img --name shed\n  granary key show a.img\n  \
-    granary key trust b.img \"$(granary key show a.img)\"\n  granary key new --out node.key"
+    granary key trust b.img \"$(granary key show a.img)\"\n  granary key new --out node.key\n  \
+    granary key account a.img --user venti --domain lab.example"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -72,6 +77,19 @@ enum KeyCommand {
         #[arg(long, value_name = "ROLES")]
         roles: Option<String>,
     },
+    /// Make a node the account by which Plan 9's machines know it: write the partition nvram.
+    Account {
+        /// The node's disk.
+        file: PathBuf,
+        /// The account.
+        #[arg(long, value_name = "NAME")]
+        user: String,
+        /// The authentication domain.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: String,
+        #[command(flatten)]
+        secret: SecretArgs,
+    },
 }
 
 /// Runs `granary key`.
@@ -96,6 +114,9 @@ async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
         }
         KeyCommand::Show { file, name, output } => show(&load(&file).await?, &name, output)?,
         KeyCommand::Trust { file, line, roles } => trust(&file, &line, roles.as_deref()).await?,
+        KeyCommand::Account { file, user, domain, secret } => {
+            account::write(&file, &user, &domain, &secret).await?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -111,14 +132,23 @@ fn show(identity: &Identity, name: &str, output: OutputArgs) -> anyhow::Result<(
 /// # Errors
 /// If there is none.
 pub async fn load(path: &Path) -> anyhow::Result<Identity> {
-    let text = match begin(path)?.as_slice() {
-        PEM_BEGIN => std::fs::read(path).with_context(|| format!("reading {}", path.display()))?,
-        _ => {
-            let volume = open(path, Access::Read).await?;
-            let missing = || format!("{}: no {KEY_FILE}: `granary key new` makes one", path.display());
-            volume.read(KEY_FILE, FILE_LEN_MAX as u64).await.with_context(missing)?
-        }
-    };
+    if begin(path)? == PEM_BEGIN {
+        return in_file(path);
+    }
+    let volume = open(path, Access::Read).await?;
+    let missing = || format!("{}: no {KEY_FILE}: `granary key new` makes one", path.display());
+    parse(path, volume.read(KEY_FILE, FILE_LEN_MAX as u64).await.with_context(missing)?)
+}
+
+/// The key in a file of this host.
+///
+/// # Errors
+/// If there is none.
+pub fn in_file(path: &Path) -> anyhow::Result<Identity> {
+    parse(path, std::fs::read(path).with_context(|| format!("reading {}", path.display()))?)
+}
+
+fn parse(path: &Path, text: Vec<u8>) -> anyhow::Result<Identity> {
     let text = String::from_utf8(text).with_context(|| format!("{}: it is no text", path.display()))?;
     Identity::from_pem(&text).with_context(|| path.display().to_string())
 }
@@ -177,7 +207,10 @@ async fn trust(path: &Path, line: &str, roles: Option<&str>) -> anyhow::Result<(
 }
 
 /// The line as it is kept: one that names a certificate, with the roles that were asked for.
-fn complete(line: &str, roles: Option<&str>) -> anyhow::Result<String> {
+///
+/// # Errors
+/// It names none, or there is no such role.
+pub fn complete(line: &str, roles: Option<&str>) -> anyhow::Result<String> {
     let refused =
         |why: &str| Err(CodedError::usage(format!("{line:?} is no line of a thumbprint file: {why}")).into());
     if line.contains(['\n', '\r']) {

@@ -1,0 +1,5 @@
+//! Fuzzes lists of trusted certificates: see `granary_fuzz::peers`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| granary_fuzz::peers::thumbprints(data));
