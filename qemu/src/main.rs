@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod accelerator;
+mod browser;
 mod client;
 mod http;
 mod machine;

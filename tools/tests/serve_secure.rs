@@ -69,7 +69,8 @@ fn write_nvram(disk: &Path) {
     nvram.encode(&mut record);
     let disks = [disk.to_owned()];
     host::run(async {
-        let part = parts::of_disks(&disks, Access::Write).await?.nvram.expect("an image has an nvram");
+        let part = parts::of_disks(&disks, Access::Write).await?;
+        let part = part.nvram(None).cloned().expect("an image has an nvram");
         let mut sector = part.read(0, 1).await?.to_vec();
         sector[..RECORD_LEN].copy_from_slice(&record);
         part.write(0, Bytes::from(sector)).await?;
