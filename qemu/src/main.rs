@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod accelerator;
+mod browser;
 mod client;
 mod http;
 mod machine;

@@ -7,14 +7,21 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use storage::Timestamp;
+use storage::archive::NewBlock;
+use storage::archive::entry::Entry;
+use storage::archive::shape::Shape;
+use storage::archive::stream_writer::StreamWriter;
+use storage::archive::writer::{ArchiveWriter, NewFile};
+use storage::block_type::BlockType;
 use storage::device::ram::RamDisk;
 use storage::device::sim::SimDisk;
 use storage::fat::{NineFat, Volume};
 use storage::make;
+use storage::names::proof::Proof;
 use storage::names::registry::Stage;
 use storage::names::{Binding, NameKeeper, Names, ndb};
 use storage::score::Score;
-use storage::simulation::block_on;
+use storage::simulation::{block_on, yield_now};
 use storage::store::{Store, StorePart, StoreParts, StoreSettings};
 
 fn fixture(name: &str) -> Vec<u8> {
@@ -167,5 +174,72 @@ fn a_name_that_was_taken_survives_a_power_cut_at_any_write_and_none_is_half_ther
             }
         }
         assert!(cuts > 100, "{cuts}");
+    });
+}
+
+/// An archive of one file with so many blocks of 512 bytes that all differ.
+fn archive_of_blocks(count: u32) -> (Score, Vec<NewBlock>) {
+    let mut out = Vec::new();
+    let mut writer = ArchiveWriter::new(512).unwrap();
+    let mut stream = StreamWriter::new(Shape::for_block_size(512, false));
+    for number in 0..count {
+        let leaf = [number.to_le_bytes(), [7; 4]].concat().repeat(64);
+        stream.push_leaf(&leaf, &mut out);
+    }
+    let entry: Entry = stream.finish(u64::from(count) * 512, false, &mut out).unwrap();
+    let file = NewFile { name: b"grain", mode: 0o644, archived_at: 1_600_000_000, attributes: None };
+    writer.add_file(&file, &entry, &mut out).unwrap();
+    (writer.finish(Score::NULL, &mut out).unwrap(), out)
+}
+
+/// Starts a node's names, lets it walk beneath `root` once, and ends it there. What the walk found.
+async fn walk_once(
+    store: &Rc<Store<Rc<RamDisk>>>,
+    fat: &Rc<RamDisk>,
+    name: &Binding,
+    now: Timestamp,
+) -> Proof {
+    let fat = Rc::new(NineFat::open(fat.clone(), true).await.unwrap());
+    let keeper = NameKeeper::open(store.clone(), Some(fat)).await;
+    keeper.add(name, now).await.unwrap();
+    let found = async {
+        loop {
+            let proof = keeper.registry().proof(&name.name, name.root).cloned();
+            match proof {
+                Some(proof) if proof.at == now => break proof,
+                _ => yield_now().await,
+            }
+        }
+    };
+    let running = keeper.run(|| now, async |_| yield_now().await);
+    match futures_util::future::select(std::pin::pin!(found), std::pin::pin!(running)).await {
+        futures_util::future::Either::Left((proof, _)) => proof,
+        futures_util::future::Either::Right(_) => panic!("the walks ended"),
+    }
+}
+
+#[test]
+fn a_node_that_starts_again_does_not_walk_again_what_was_finished() {
+    block_on(async {
+        let store = empty_store().await;
+        let fat = Rc::new(RamDisk::new(512, 9000));
+        Volume::format(&fat, b"9FAT       ", 2048, 7, NOW).await.unwrap();
+        let (root, blocks) = archive_of_blocks(1000);
+        // The last block of the file does not come.
+        let lost =
+            blocks.iter().rposition(|block| block.block_type == BlockType::DATA && block.data.len() == 512);
+        let lost = lost.unwrap();
+        for (_, block) in blocks.iter().enumerate().filter(|(number, _)| *number != lost) {
+            store.write(block.block_type, block.data.clone(), NOW).await.unwrap();
+        }
+        let name = Binding::new("barn.1009", root, "iris").unwrap();
+        let first = walk_once(&store, &fat, &name, NOW).await;
+        assert!(first.blocks > 1000 && first.faults == 1, "{first:?}");
+        let again = walk_once(&store, &fat, &name, Timestamp(NOW.0 + 1)).await;
+        assert!(again.blocks < 60 && again.faults == 1, "{again:?}");
+        let block = &blocks[lost];
+        store.write(block.block_type, block.data.clone(), NOW).await.unwrap();
+        let whole = walk_once(&store, &fat, &name, Timestamp(NOW.0 + 2)).await;
+        assert!(whole.blocks < 60 && whole.faults == 0, "{whole:?}");
     });
 }

@@ -39,8 +39,10 @@ pub fn create(
         kernel: &boot.kernel,
         settings,
     };
-    let made = lay_out(&device, plan, &begun, &content, now(), random, |_, _| arena_done());
-    Ok(crate::host::run(made)?)
+    crate::host::run(async {
+        let made = lay_out(&device, plan, &begun, &content, now(), random, |_, _| arena_done()).await;
+        Ok(made?)
+    })
 }
 
 fn now() -> Timestamp {

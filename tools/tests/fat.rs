@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -102,6 +102,37 @@ fn what_mtools_wrote_is_read_and_what_is_written_mtools_reads() {
         let names: Vec<&str> =
             listed["files"].as_array().unwrap().iter().map(|file| file["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["keys", "names of scores"]);
+        disk.fat("check", &[], b"");
+    }
+}
+
+/// Fatfs, as lamfat publishes it: an engine of its own, which was not told of ours.
+#[test]
+fn another_engine_reads_what_is_written_and_what_it_writes_is_read() {
+    for (options, bytes) in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::made(folder.path(), options, bytes);
+        disk.fat("put", &["scorenames"], &content(5000));
+        disk.fat("put", &["scorenames"], &content(70_000));
+        disk.fat("mkdir", &["keys"], b"");
+        disk.fat("put", &["keys/of old friends, with a long name"], &content(300));
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(&disk.0).unwrap();
+        let volume = lamfat::FileSystem::new(file, lamfat::FsOptions::new()).unwrap();
+        let root = volume.root_dir();
+        for (name, len) in [("SCORENAMES", 70_000), ("keys/of old friends, with a long name", 300)] {
+            let mut read = Vec::new();
+            root.open_file(name).unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == content(len), "{name}");
+        }
+        let listed: Vec<String> = root.iter().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(listed, ["scorenames", "keys"]);
+        root.create_file("keys/Made by another.txt").unwrap().write_all(&content(9000)).unwrap();
+        root.remove("scorenames").unwrap();
+        drop(root);
+        volume.unmount().unwrap();
+        assert_eq!(disk.fat("get", &["keys/made by ANOTHER.txt"], b""), content(9000));
+        assert_eq!(disk.fat("get", &["keys/of old friends, with a long name"], b""), content(300));
+        disk.fat("put", &["scorenames"], b"again");
         disk.fat("check", &[], b"");
     }
 }

@@ -66,7 +66,8 @@ fn write_nvram(disk: &Path) {
     assert_eq!(wrote(&account), Some(0));
     let disks = [PathBuf::from(disk)];
     let record = host::run(async {
-        let part = parts::of_disks(&disks, Access::Read).await?.nvram.expect("an image has an nvram");
+        let parts = parts::of_disks(&disks, Access::Read).await?;
+        let part = parts.nvram(None).expect("an image has an nvram");
         Ok(*part.read(0, 1).await?.first_chunk::<RECORD_LEN>().expect("a sector holds it"))
     });
     let nvram = Nvram::parse(&record.unwrap()).unwrap();

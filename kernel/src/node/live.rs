@@ -11,14 +11,16 @@ use storage::settings::{FILE, Settings};
 /// What all tasks share.
 pub(super) struct Live {
     settings: RefCell<Settings>,
+    /// What holds where the file and the command line are silent.
+    base: Settings,
     command_line: String,
     changed: Event,
 }
 
 impl Live {
-    pub(super) fn new(settings: Settings, command_line: &str) -> Rc<Live> {
+    pub(super) fn new(settings: Settings, base: Settings, command_line: &str) -> Rc<Live> {
         let (settings, command_line) = (RefCell::new(settings), command_line.into());
-        Rc::new(Live { settings, command_line, changed: Event::new() })
+        Rc::new(Live { settings, base, command_line, changed: Event::new() })
     }
 
     /// As they are. Not to be held while waiting.
@@ -33,7 +35,7 @@ impl Live {
 
     /// The file has this text now, which was checked.
     pub(super) fn set(&self, text: &[u8]) {
-        let mut settings = Settings::default();
+        let mut settings = self.base.clone();
         // Both were refused or complained about before.
         let _ = settings.apply_file(FILE, text);
         let _ = settings.apply_command_line(&self.command_line);

@@ -86,18 +86,19 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let Devices { disks, cards } = devices;
     let survey = first::survey_or_make(&named(&disks)).await;
     tell_findings(&disks, &survey);
-    let settings = settings::read(survey.nine_fat.as_ref(), &machine.command_line).await;
+    let (settings, base) = settings::read(&survey, &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
-    let live = Live::new(settings.clone(), &machine.command_line);
+    let live = Live::new(settings.clone(), base, &machine.command_line);
     if let Some(stack) = &stack {
         spawn(clock::run(stack.clone(), live.clone()));
         spawn(syslog::run(stack.clone(), live.clone()));
     }
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
     let blank = blank(named(&disks), &survey);
+    let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
@@ -112,7 +113,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             site.iter().for_each(|site| site.show_peers(peers.clone()));
             let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
             p9::start(stack, &live, tree.clone());
-            behind = secure::open(survey.nvram, &live, tree).await;
+            behind = secure::open(nvram, &live, tree).await;
         }
     }
     let service = match (&store, &stack) {

@@ -45,7 +45,8 @@ pub(super) async fn open(nvram: Option<Part>, live: &Rc<Live>, tree: Rc<Tree>) -
         }
     };
     let Some(nvram) = nvram else {
-        complain("no partition called nvram");
+        let name = live.get().nvram.clone();
+        complain(&format!("no partition called {}", name.as_deref().unwrap_or("nvram")));
         return None;
     };
     let identity = read_identity(&nvram).await.inspect_err(|error| complain(&format!("{error}"))).ok()?;

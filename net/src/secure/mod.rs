@@ -33,7 +33,7 @@ pub use error::{ChannelError, SecureError};
 pub use gate::Gate;
 pub use halves::{Reader, Writer};
 pub use identity::read_identity;
-pub use tickets::{AuthServers, NoAuthServers};
+pub use tickets::{AuthServers, NoAuthServers, RoadToServers};
 
 use crate::auth::UserName;
 use crate::clock::{Clock, Instant};

@@ -15,7 +15,7 @@ const BEGINS: &str = "it is laid out now";
 pub fn becomes_a_node(bench: &Bench) -> Result<()> {
     let disk = bench.path("blank.img");
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&disk)?;
-    file.set_len(512 << 20)?;
+    file.set_len(300 << 20)?;
     let mut node = bench.node(&disk)?;
     // A blank disk starts nothing.
     node.spec.firmware = Firmware::Direct;
@@ -48,7 +48,7 @@ pub fn becomes_a_node(bench: &Bench) -> Result<()> {
 fn somebodys(bench: &Bench) -> Result<()> {
     let disk = bench.path("used.img");
     let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(&disk)?;
-    file.set_len(512 << 20)?;
+    file.set_len(300 << 20)?;
     file.write_all_at(b"x", 64 << 20)?;
     let before = std::fs::read(&disk)?;
     let mut node = bench.node(&disk)?;

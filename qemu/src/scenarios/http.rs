@@ -1,6 +1,7 @@
 //! The node by HTTP: every page tells the truth, nothing changes anything, and hostile bytes trouble no venti client.
 
 use super::{Bench, Node};
+use crate::browser::{self, Seen};
 use crate::client::connect_raw;
 use crate::http::{Answer, ask, get};
 use crate::machine::{Forward, Machine};
@@ -82,7 +83,31 @@ pub fn shows_the_node(bench: &Bench) -> Result<()> {
     );
     ensure!(index.contains("\twritten: clumps=51 compressed clumps=1 "), "wrong counters:\n{index}");
     changes_nothing(port)?;
+    in_a_browser(bench, port)?;
     node.stop(machine)
+}
+
+/// The status page, drawn by a real browser: all of it comes from the node itself, and nothing is complained of. The picture
+/// stays, for people to look at.
+fn in_a_browser(bench: &Bench, port: u16) -> Result<()> {
+    let picture = bench.programs.target.join("status-page.png");
+    // One of a former run proves nothing.
+    let _ = std::fs::remove_file(&picture);
+    let Seen { tree, complaints } =
+        browser::look(&format!("http://127.0.0.1:{port}/"), bench.folder.path(), &picture)?;
+    ensure!(complaints.is_empty(), "the browser complains: {complaints:?}");
+    let plots = tree.matches("<svg").count();
+    ensure!(plots >= 3 && tree.contains("<polyline"), "{plots} plots in the page:\n{tree}");
+    for text in ["<h1>barn</h1>", "51 stored", "No damage seen", "arenas0", "</footer>"] {
+        ensure!(tree.contains(text), "{text} is not in the page that the browser has:\n{tree}");
+    }
+    for outside in ["<script", "<img", "<link", "<iframe", "url(", " src="] {
+        ensure!(!tree.contains(outside), "the page has {outside}, which fetches something");
+    }
+    let size = std::fs::metadata(&picture).context("the browser drew no picture")?.len();
+    ensure!(size > 10_000, "the picture has {size} bytes: nothing is on it");
+    println!("the status page, as a browser draws it: {}", picture.display());
+    Ok(())
 }
 
 /// What the real server would obey.

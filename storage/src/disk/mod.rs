@@ -9,7 +9,7 @@
 //! | [`contents`] | the magic numbers that say what a part holds | the rest of those formats |
 //! | [`fn@find`] | the order in which tables are looked for on a device | how a store is opened |
 //! | [`mod@survey`] | which parts of all disks together make a store | how it is opened |
-
+//! | [`venti_conf`] | what venti's configuration inside a partition says of them | what they hold |
 //!
 //! Reading never writes and never refuses a whole disk for one bad entry: what is doubtful is left out and told as a
 //! [`Complaint`].
@@ -21,6 +21,7 @@ pub mod mbr;
 pub mod prep;
 pub mod survey;
 pub mod unfinished;
+pub mod venti_conf;
 
 pub use contents::Contents;
 pub use find::{find, sector_size_of_tables};

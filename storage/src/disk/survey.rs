@@ -2,12 +2,14 @@
 //!
 //! Knows names and contents of parts. Must not know how a store is opened. Reads only.
 
+use super::venti_conf::{self, IgnoredLine};
 use super::{Complaint, Contents, DiskPart, Layout, Table, find};
 use crate::device::{BlockDevice, DeviceError};
+use crate::format::config::{ConfigError, VentiConfig};
 use crate::partition::Partition;
 use crate::store::{StorePart, StoreParts};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// The name of the part that holds settings and names.
@@ -34,10 +36,14 @@ pub struct Survey<D> {
     pub layouts: Vec<Option<Layout>>,
     /// The first part called `9fat`.
     pub nine_fat: Option<Partition<D>>,
-    /// The first part called `nvram`, where a Plan 9 system keeps who it is.
-    pub nvram: Option<Partition<D>>,
+    /// The parts that hold nothing with a magic number; one of them may be where a Plan 9 system keeps who it is.
+    plain: Vec<Partition<D>>,
     /// The parts of the store, as they were found; empty where there are none.
     pub parts: StoreParts<Partition<D>>,
+    /// Bloom filters beyond the first.
+    pub(super) more_blooms: Vec<StorePart<Partition<D>>>,
+    /// Venti's own configuration, if a partition holds one.
+    pub config: Option<VentiConfig>,
     /// What a person should know of.
     pub findings: Vec<Finding>,
 }
@@ -73,6 +79,35 @@ pub enum FindingKind {
     /// A store has one bloom filter.
     #[error("the bloom filter {0} is ignored: there is one already")]
     SecondBloom(String),
+    /// A part that belongs to another store on this disk.
+    #[error("partition {name} is left out: venti's configuration in {part} does not name it")]
+    LeftOut {
+        /// The part.
+        name: String,
+        /// The part with the configuration.
+        part: String,
+    },
+    /// A configuration that is for other disks, or for another system's view of them.
+    #[error(
+        "venti's configuration in {part} names {path}, which is on no disk here: whatever was found is served"
+    )]
+    ConfiguredElsewhere {
+        /// The part with the configuration.
+        part: String,
+        /// What it names.
+        path: String,
+    },
+    /// A configuration with a wrong line.
+    #[error("venti's configuration in {part} is ignored: {error}")]
+    BadConfig {
+        /// The part with the configuration.
+        part: String,
+        /// What is wrong with it.
+        error: ConfigError,
+    },
+    /// A line of a configuration that does nothing here.
+    #[error(transparent)]
+    Ignored(IgnoredLine),
 }
 
 impl FindingKind {
@@ -85,7 +120,15 @@ impl FindingKind {
 /// Looks at all disks. Parts that overlap others are left out, so that neither can be written.
 pub async fn survey<D: BlockDevice + Clone>(disks: &[NamedDisk<D>]) -> Survey<D> {
     let parts = StoreParts { arenas: Vec::new(), index_sections: Vec::new(), bloom: None };
-    let mut survey = Survey { layouts: Vec::new(), nine_fat: None, nvram: None, parts, findings: Vec::new() };
+    let mut survey = Survey {
+        layouts: Vec::new(),
+        nine_fat: None,
+        plain: Vec::new(),
+        parts,
+        more_blooms: Vec::new(),
+        config: None,
+        findings: Vec::new(),
+    };
     for disk in disks {
         match find(&disk.device).await {
             Ok(layout) => {
@@ -98,10 +141,36 @@ pub async fn survey<D: BlockDevice + Clone>(disks: &[NamedDisk<D>]) -> Survey<D>
             }
         }
     }
+    venti_conf::obey(&mut survey).await;
+    for StorePart { name, .. } in core::mem::take(&mut survey.more_blooms) {
+        if survey.parts.bloom.as_ref().is_none_or(|bloom| bloom.name != name) && !survey.is_left_out(&name) {
+            let (disk, part) = name.rsplit_once('/').unwrap_or(("", &name));
+            let what = FindingKind::SecondBloom(part.to_string());
+            survey.findings.push(Finding { disk: disk.to_string(), what });
+        }
+    }
     survey
 }
 
 impl<D: BlockDevice + Clone> Survey<D> {
+    /// Where a Plan 9 system keeps who it is: the first part called `nvram`, or the one of this name or path, such as
+    /// `keys`, `disk1/nvram` or `#S/sdE0/nvram`.
+    pub fn nvram(&self, path: Option<&str>) -> Option<&Partition<D>> {
+        let of_disk = self.plain.iter().find(|part| path.is_some_and(|path| part.name() == path));
+        let name = path.unwrap_or(NVRAM);
+        of_disk.or_else(|| self.plain.iter().find(|part| venti_conf::is_named(name, part.name())))
+    }
+
+    fn is_left_out(&self, part: &str) -> bool {
+        let is_it = |finding: &Finding| match &finding.what {
+            FindingKind::LeftOut { name, .. } => {
+                part.strip_prefix(&*finding.disk) == Some(&*format!("/{name}"))
+            }
+            _ => false,
+        };
+        self.findings.iter().any(is_it)
+    }
+
     fn tell(&mut self, disk: &NamedDisk<D>, what: FindingKind) {
         self.findings.push(Finding { disk: disk.name.clone(), what });
     }
@@ -133,13 +202,15 @@ impl<D: BlockDevice + Clone> Survey<D> {
             Contents::Bloom if self.parts.bloom.is_none() => {
                 self.parts.bloom = Some(StorePart { name, device })
             }
-            Contents::Bloom => self.tell(disk, FindingKind::SecondBloom(part.name.clone())),
+            Contents::Bloom => self.more_blooms.push(StorePart { name, device }),
             Contents::Fat if part.name == NINE_FAT && self.nine_fat.is_none() => self.nine_fat = Some(device),
-            Contents::Unknown if part.name == NVRAM && self.nvram.is_none() => self.nvram = Some(device),
-            Contents::Unknown if !PLAIN.contains(&part.name.as_str()) => {
-                self.tell(disk, FindingKind::Unknown(part.name.clone()))
+            Contents::Unknown => {
+                if !PLAIN.contains(&part.name.as_str()) {
+                    self.tell(disk, FindingKind::Unknown(part.name.clone()));
+                }
+                self.plain.push(device);
             }
-            Contents::Fat | Contents::Parts | Contents::Unknown => {}
+            Contents::Fat | Contents::Parts => {}
         }
     }
 }

@@ -34,6 +34,8 @@ const WALK_FILE_MAX: u64 = 2 << 20;
 const FINISHED_MAX: usize = 32_768;
 /// Blocks between two times that they are kept.
 const KEEP_AFTER: u64 = 50_000;
+/// Blocks of a walk that ended too early, for the sake of which they are kept, too.
+const KEEP_AT_END: u64 = 500;
 /// How often to look whether something new has come for the names that wait.
 const LOOK: Duration = Duration::from_secs(5);
 /// Walks that may wait to be done.
@@ -311,6 +313,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice> NameKeeper<D, F> {
         let walked = walk(&source, root, finished, blocks_max, progress).await;
         *self.progress.borrow_mut() = None;
         let walked = walked?;
+        if !is_full && !walked.is_complete() && walked.blocks >= kept + KEEP_AT_END {
+            self.remember(finished, now()).await;
+        }
         let first_fault = match walked.faults.first() {
             Some(fault) => {
                 let path = path_of(&source, root, &fault.slots).await?;

@@ -10,7 +10,7 @@ use core::str::FromStr;
 /// Most connections that may be asked for.
 const CONNECTIONS_MAX: u32 = 4096;
 /// Least of a cache or a bound on memory that makes sense.
-const MEMORY_MIN: u64 = 1 << 20;
+pub(super) const MEMORY_MIN: u64 = 1 << 20;
 
 /// One key: what a person must know of it, and what it does to the settings.
 pub struct Key {
@@ -35,7 +35,7 @@ impl Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 23] = [
+pub const KEYS: [Key; 25] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -228,6 +228,22 @@ pub const KEYS: [Key; 23] = [
             let servers = text.split(',').map(|server| value::parse_server(server.trim(), 123));
             put(&mut settings.ntp, servers.collect())
         },
+    },
+    Key {
+        name: "auth",
+        values: "HOST or HOST!PORT",
+        default: "plan9.ini's, or p9auth of the domain",
+        meaning: "the authentication server that vouches for this node where it is a client, on port 567",
+        at_once: false,
+        set: |settings, text| put(&mut settings.auth, value::parse_host(text).map(Some)),
+    },
+    Key {
+        name: "nvram",
+        values: "PARTITION",
+        default: "plan9.ini's, or the first called nvram",
+        meaning: "the partition with the node's account, such as nvram, disk1/nvram or #S/sdE0/nvram",
+        at_once: false,
+        set: |settings, text| put(&mut settings.nvram, value::parse_partition(text).map(Some)),
     },
 ];
 

@@ -15,6 +15,7 @@ pub use plan9::Plan9Ini;
 pub use users::{Roles, Users};
 pub use value::{Expected, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
 
+use crate::format::config::VentiConfig;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -54,6 +55,10 @@ pub struct Settings {
     pub admin: Vec<Network>,
     /// Who may do what behind authentication. Nobody, where it is empty.
     pub users: Users,
+    /// The authentication server that vouches for the node as a client.
+    pub auth: Option<String>,
+    /// The partition with the node's account.
+    pub nvram: Option<String>,
     /// What follows a panic.
     pub panic: OnPanic,
     /// The least grave messages that reach the console.
@@ -94,6 +99,8 @@ impl Default for Settings {
             names: Vec::new(),
             admin: Vec::new(),
             users: Users::default(),
+            auth: None,
+            nvram: None,
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
@@ -218,6 +225,23 @@ impl Settings {
             }
         }
         (others, errors)
+    }
+
+    /// Takes over what a Plan 9 system's own settings say; the node's own come later.
+    pub fn take_plan9(&mut self, plan9: &Plan9Ini) {
+        if let Some(sysname) = &plan9.sysname {
+            self.sysname.clone_from(sysname);
+        }
+        self.auth = plan9.auth.clone().or(self.auth.take());
+        self.nvram = plan9.nvram.clone().or(self.nvram.take());
+    }
+
+    /// Takes over what venti's configuration says of memory, where nothing else did.
+    pub fn take_venti(&mut self, config: &VentiConfig) {
+        let bytes =
+            |memory: Option<u64>| memory.filter(|bytes| *bytes > 0).map(|bytes| bytes.max(keys::MEMORY_MIN));
+        self.cache = self.cache.or(bytes(config.mem));
+        self.index = self.index.or(bytes(config.icmem));
     }
 
     fn set(&mut self, key: &Key, text: &str) -> Result<(), SettingProblem> {

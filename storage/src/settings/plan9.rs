@@ -12,6 +12,10 @@ pub struct Plan9Ini {
     pub sysname: Option<String>,
     /// Where its venti is, and where that listens: `PARTITION [LISTEN [HTTPLISTEN]]`, as ANTS has it.
     pub venti: Option<String>,
+    /// The authentication server.
+    pub auth: Option<String>,
+    /// The partition with the machine's account.
+    pub nvram: Option<String>,
 }
 
 impl Plan9Ini {
@@ -28,6 +32,8 @@ impl Plan9Ini {
             let content = content.trim();
             match name.trim() {
                 "sysname" => found.sysname = value::parse_sysname(content).ok().or(found.sysname),
+                "auth" => found.auth = value::parse_host(content).ok().or(found.auth),
+                "nvram" => found.nvram = value::parse_partition(content).ok().or(found.nvram),
                 "venti" => found.venti = Some(content.to_string()),
                 _ => {}
             }
@@ -44,11 +50,13 @@ mod tests {
     #[test]
     fn what_ants_puts_there_is_read_and_the_rest_is_passed_over() {
         let text = b"bootfile=9pc64\nbootargs=local!/dev/sdF0/fs\n#sysname=old\nventi=#S/sdF0/arenas tcp!*!17034\r\n\
-            sysname=barn\nether0=type=igbe\n[menu]\nnonsense\n";
+            sysname=barn\nauth=192.168.1.5\nnvram=#S/sdE0/nvram\nether0=type=igbe\n[menu]\nnonsense\n";
         let found = Plan9Ini::parse(text);
         assert_eq!(found.sysname.as_deref(), Some("barn"));
         assert_eq!(found.venti.as_deref(), Some("#S/sdF0/arenas tcp!*!17034"));
-        assert_eq!(Plan9Ini::parse(b"sysname=no name\n"), Plan9Ini::default());
+        assert_eq!(found.auth.as_deref(), Some("192.168.1.5"));
+        assert_eq!(found.nvram.as_deref(), Some("#S/sdE0/nvram"));
+        assert_eq!(Plan9Ini::parse(b"sysname=no name\nauth=no host\nnvram=\n"), Plan9Ini::default());
     }
 
     proptest! {

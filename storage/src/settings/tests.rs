@@ -18,12 +18,35 @@ fn an_empty_file_gives_the_defaults() {
 }
 
 #[test]
+fn what_other_systems_wrote_holds_where_the_file_is_silent() {
+    let plan9 = Plan9Ini::parse(b"sysname=byre\nauth=10.0.0.1\nnvram=#S/sdE0/nvram\n");
+    let venti = VentiConfig { mem: Some(8 << 20), icmem: Some(1), ..VentiConfig::default() };
+    let read = |text: &str| {
+        let mut settings = Settings::default();
+        settings.take_plan9(&plan9);
+        assert_eq!(settings.apply_file(FILE, text.as_bytes()), []);
+        settings.take_venti(&venti);
+        settings
+    };
+    let silent = read("");
+    assert_eq!((&*silent.sysname, silent.auth.as_deref()), ("byre", Some("10.0.0.1")));
+    assert_eq!(silent.nvram.as_deref(), Some("#S/sdE0/nvram"));
+    assert_eq!((silent.cache, silent.index), (Some(8 << 20), Some(1 << 20)));
+    let own = read("sysname=barn\nauth=10.0.0.2\nnvram=keys\ncache=64m\nindex=32m\n");
+    assert_eq!(
+        (&*own.sysname, own.auth.as_deref(), own.nvram.as_deref()),
+        ("barn", Some("10.0.0.2"), Some("keys"))
+    );
+    assert_eq!((own.cache, own.index), (Some(64 << 20), Some(32 << 20)));
+}
+
+#[test]
 fn every_key_is_read() {
     let settings = parse(
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
-         syslog=10.0.0.9\nntp=10.0.0.1, [fd00::1]:1123",
+         syslog=10.0.0.9\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -37,6 +60,8 @@ fn every_key_is_read() {
         names: ["10.1.0.0/16".parse().unwrap()].to_vec(),
         admin: ["10.1.1.1".parse().unwrap()].to_vec(),
         users: "ada admin".parse().unwrap(),
+        auth: Some("tcp!auth.lan".to_string()),
+        nvram: Some("disk1/nvram".to_string()),
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,

@@ -275,6 +275,18 @@ pub(super) fn parse_yes_no(text: &str) -> Result<bool, Expected> {
     }
 }
 
+/// A host as Plan 9 dials it; what its parts mean is for whoever dials.
+pub(super) fn parse_host(text: &str) -> Result<String, Expected> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._:!/[]".contains(c);
+    let good = !text.is_empty() && text.len() <= 255 && text.chars().all(legal);
+    if good { Ok(text.into()) } else { Err(Expected("a host such as 192.168.1.5 or tcp!auth.lan!567")) }
+}
+
+pub(super) fn parse_partition(text: &str) -> Result<String, Expected> {
+    let good = (1..=127).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if good { Ok(text.into()) } else { Err(Expected("a partition such as nvram or disk1/nvram")) }
+}
+
 pub(super) fn parse_sysname(text: &str) -> Result<String, Expected> {
     let legal = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.' || c == '_';
     let good = !text.is_empty() && text.len() <= 63 && text.chars().all(legal);

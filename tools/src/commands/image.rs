@@ -5,6 +5,7 @@ use crate::image::{self, SECTOR};
 use crate::outcome::{CodedError, OutputArgs};
 use crate::progress::Progress;
 use anyhow::{Context, bail};
+use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use storage::make::disk::Plan;
@@ -65,6 +66,17 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.checked_mul(factor).ok_or_else(|| format!("{text} is too large"))
 }
 
+/// What was made.
+#[derive(Serialize)]
+struct Summary {
+    /// Arenas.
+    arenas: usize,
+    /// Bytes of their logs and directories.
+    arena_bytes: u64,
+    /// Buckets of the index.
+    buckets: u64,
+}
+
 /// Runs `granary image`.
 ///
 /// # Errors
@@ -89,6 +101,7 @@ fn create(args: CreateArgs) -> anyhow::Result<ExitCode> {
     let made = made.with_context(|| format!("making {}", args.file.display()))?;
     let text =
         format!("{}: {} arenas, {} bytes for blocks", args.file.display(), made.arenas, made.arena_bytes);
+    let made = Summary { arenas: made.arenas, arena_bytes: made.arena_bytes, buckets: made.buckets };
     args.output.print(&made, text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -257,7 +257,8 @@ async fn find_parts(args: &Args) -> anyhow::Result<(FileParts, Option<HostPart>,
         let message = "no arenas on this disk: make one with `granary image create` or venti's fmtarenas";
         return Err(CodedError::usage(message).into());
     }
-    Ok((survey.parts, survey.nine_fat, survey.nvram))
+    let nvram = survey.nvram(None).cloned();
+    Ok((survey.parts, survey.nine_fat, nvram))
 }
 
 /// Where else the node is reached.

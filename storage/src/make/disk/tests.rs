@@ -42,9 +42,11 @@ fn assert_complete(disk: &Rc<RamDisk>) {
     let named = [NamedDisk { name: "disk0".into(), device: disk.clone() }];
     let survey = block_on(survey(&named));
     assert_eq!(survey.findings, []);
+    assert_eq!(survey.nvram(None).unwrap().name(), "disk0/nvram");
+    assert_eq!(survey.nvram(Some("#S/sdC0/nvram")).unwrap().name(), "disk0/nvram");
+    assert!(survey.nvram(Some("disk0/keys")).is_none());
     let volume = block_on(Volume::open(survey.nine_fat.unwrap())).unwrap();
     assert_eq!(block_on(volume.read("granary.ini", 100)).unwrap(), SETTINGS.as_bytes());
-    assert!(survey.nvram.is_some());
     let settings = StoreSettings { lump_cache_bytes: 1 << 20, ..StoreSettings::default() };
     let (store, report) = block_on(Store::open(survey.parts, settings, NOW)).unwrap();
     assert_eq!((report.clumps, report.arenas_count), (0, 3));
