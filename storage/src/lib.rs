@@ -7,6 +7,7 @@
 //! | [`device`] (`ram`, `sim`) | the [`device::BlockDevice`] trait; a plain disk; one that tears, drops and rots by seed | formats |
 //! | [`partition`] | a window on a device, bounds-checked | what lies inside |
 //! | [`simulation`] | a seed for every choice, an executor that obeys it | disks, formats |
+//! | [`arithmetic`] | pure work on owned bytes, here or by others | processors, threads |
 //! | [`archive`] | vac's and fossil's trees: streams, entries, metadata | where blocks come from |
 //! | [`format`] | venti's disk structures, one each: bytes ↔ value | I/O, policy |
 //! | `arena` | one append-only log of clumps, its directory and counters, in memory | where a score lives, other arenas |

@@ -48,7 +48,7 @@ pub struct MachineStatus {
     pub memory: Option<MemoryStatus>,
     /// The network, where the node has one of its own.
     pub network: Option<NetStatus>,
-    /// What works here: first whoever serves, then those who hash and pack for it.
+    /// What works here, where that is known. In a machine of its own, the first is the one that serves.
     pub processors: Vec<ProcessorUse>,
 }
 

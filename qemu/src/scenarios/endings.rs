@@ -10,26 +10,32 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What QEMU ends with when the kernel's own tests were all good.
 const ALL_GOOD: i32 = 33;
 
-fn machine(bench: &Bench, command_line: &str, debug_exit: bool) -> Result<Machine> {
+fn machine(bench: &Bench, processors: u32, command_line: &str, debug_exit: bool) -> Result<Machine> {
     let mut spec = Spec::new(&bench.programs.kernel, &bench.path("none"));
     spec.disks.clear();
+    spec.processors = processors;
     spec.command_line = command_line.into();
     spec.debug_exit = debug_exit;
     spec.memory = "128M".into();
     spec.start(bench.accelerator)
 }
 
-/// Interrupts, heap, timers, vector registers and the rest, tested by the kernel itself.
+/// Interrupts, heap, timers, vector registers and the rest, tested by the kernel itself: alone, and with seven others that
+/// must all work.
 pub fn self_tests(bench: &Bench) -> Result<()> {
-    let mut machine = machine(bench, "selftest debug-exit", true)?;
-    let status = machine.wait_for_status(LIMIT)?;
-    ensure!(status == Some(ALL_GOOD), "status {status:?}; console:\n{}", machine.console());
+    for processors in [1, 8] {
+        let mut machine = machine(bench, processors, "selftest debug-exit", true)?;
+        let status = machine.wait_for_status(LIMIT)?;
+        ensure!(status == Some(ALL_GOOD), "status {status:?}; console:\n{}", machine.console());
+        let jobs = machine.console().lines().filter(|line| line.contains(" jobs in ")).count();
+        ensure!(jobs + 1 == processors as usize, "{jobs} of {} others worked", processors - 1);
+    }
     Ok(())
 }
 
 /// A panic says why and where, with registers and a backtrace; by default the machine then starts again.
 pub fn panic_reboots(bench: &Bench) -> Result<()> {
-    let mut machine = machine(bench, "selftest=panic", false)?;
+    let mut machine = machine(bench, 1, "selftest=panic", false)?;
     // QEMU is told to end where the machine would start again.
     machine.wait_for_end(LIMIT)?;
     report_is_whole(
@@ -38,9 +44,18 @@ pub fn panic_reboots(bench: &Bench) -> Result<()> {
     )
 }
 
+/// The same on another processor: the report names it, the first one stops, and the machine starts again all the same.
+pub fn panic_elsewhere_reboots(bench: &Bench) -> Result<()> {
+    let mut machine = machine(bench, 4, "selftest=panic-elsewhere", false)?;
+    machine.wait_for_end(LIMIT)?;
+    let console = machine.console();
+    ensure!(console.matches("PANIC").count() == 1, "one report was to come:\n{console}");
+    report_is_whole(&console, &["asked for by the command line, elsewhere", "on processor ", "rflags "])
+}
+
 /// A fault says what and where, with all registers and a backtrace; as set here, the machine then stands still.
 pub fn fault_halts(bench: &Bench) -> Result<()> {
-    let mut machine = machine(bench, "selftest=fault panic=halt", false)?;
+    let mut machine = machine(bench, 1, "selftest=fault panic=halt", false)?;
     machine.wait_for_console("backtrace", LIMIT)?;
     let report =
         ["EXCEPTION 14 (page fault)", "error code 0x0", "cr2 0000000000000010", "rax ", "r15 ", "rflags "];

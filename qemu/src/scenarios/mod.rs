@@ -115,6 +115,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("static-addresses-and-ipv6", network::both_families),
     ("self-tests-of-the-machine", endings::self_tests),
     ("panic-is-reported-and-reboots", endings::panic_reboots),
+    ("panic-elsewhere-is-reported-and-reboots", endings::panic_elsewhere_reboots),
     ("fault-is-reported-and-halts", endings::fault_halts),
     ("http-shows-the-node-and-changes-nothing", http::shows_the_node),
     ("http-hostile-bytes-and-slow-clients", http::hostile),

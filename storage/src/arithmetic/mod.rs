@@ -62,18 +62,38 @@ impl Arithmetic {
         task.await
     }
 
-    /// The same, if the work is on at least `len` bytes and worth the way; otherwise it is done here.
+    /// The same, if work of this kind on `len` bytes is worth the way; otherwise it is done here.
     pub async fn run_on<T: Send + 'static>(
         &self,
+        kind: Kind,
         len: usize,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        if len < WORTH_THE_WAY { work() } else { self.run(work).await }
+        if len < kind.pays_from() { work() } else { self.run(work).await }
     }
 }
 
-/// Bytes below which work costs less than having it done elsewhere.
-pub const WORTH_THE_WAY: usize = 2048;
+/// What is done with bytes: some of it takes longer than having it done elsewhere, some does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// SHA-1 alone: a processor that has instructions for it needs less time for a block than the way takes.
+    Hash,
+    /// Unpacking, and SHA-1 of what comes out.
+    Unpack,
+    /// Packing: some ten times as long as the other two.
+    Pack,
+}
+
+impl Kind {
+    /// Bytes from which on it is worth the way.
+    pub fn pays_from(self) -> usize {
+        match self {
+            Kind::Hash => 16 << 10,
+            Kind::Unpack => 4 << 10,
+            Kind::Pack => 1 << 10,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! Work done here, by others, and by nobody.
+
 use super::*;
 use alloc::collections::VecDeque;
 use core::cell::RefCell;
@@ -94,7 +96,8 @@ fn what_nobody_waits_for_any_more_is_given_up_with_what_it_owns() {
 #[test]
 fn little_work_stays_here() {
     let (shelf, arithmetic) = shelf(1);
-    assert_eq!(poll(pin!(arithmetic.run_on(WORTH_THE_WAY - 1, || 5))), Poll::Ready(5));
-    assert_eq!(poll(pin!(arithmetic.run_on(WORTH_THE_WAY, || 5))), Poll::Pending);
+    let least = Kind::Unpack.pays_from();
+    assert_eq!(poll(pin!(arithmetic.run_on(Kind::Unpack, least - 1, || 5))), Poll::Ready(5));
+    assert_eq!(poll(pin!(arithmetic.run_on(Kind::Unpack, least, || 5))), Poll::Pending);
     assert_eq!(shelf.work.borrow().len(), 1);
 }

@@ -3,7 +3,7 @@
 //! Knows that an encoder has tables of its own, goes with its lump to whoever packs, and comes back for the next. Must not
 //! know clumps.
 
-use crate::arithmetic::Arithmetic;
+use crate::arithmetic::{Arithmetic, Kind};
 use crate::whack::Encoder;
 use alloc::vec::Vec;
 use async_lock::Semaphore;
@@ -43,7 +43,7 @@ impl Packing {
         // Memory comes from here and goes with the lump, so that whoever packs need not ask for any.
         let (lump, mut packed) = (lump.clone(), Vec::with_capacity(lump.len()));
         let (encoder, packed) = arithmetic
-            .run_on(lump.len(), move || {
+            .run_on(Kind::Pack, lump.len(), move || {
                 let smaller = encoder.encode(&lump, &mut packed).is_some();
                 (encoder, smaller.then_some(packed))
             })

@@ -5,7 +5,7 @@ use super::damaged::DamagedBlock;
 use super::search::{Place, Search};
 use super::windows::Piece;
 use super::{Damage, DamageCause, StoreError};
-use crate::arena::clump_io::unpack;
+use crate::arena::clump_io::{kind_of, unpack};
 use crate::block_type::BlockType;
 use crate::device::{BlockDevice, DeviceError, read_bytes};
 use crate::format::clump::{CLUMP_HEADER_LEN, CLUMP_LEN_MAX, ClumpHeader, Encoding};
@@ -77,8 +77,12 @@ impl<D: BlockDevice> Core<D> {
         }
         let cause = match self.read_clump(arena, offset).await {
             Ok((header, clump)) if (header.score, header.block_type) == (score, block_type) => {
-                let unpacked =
-                    self.arithmetic().run_on(header.clump_len(), move || unpack(&clump, &header)).await;
+                let unpacked = self
+                    .arithmetic()
+                    .run_on(kind_of(header.encoding), usize::from(header.lump_len), move || {
+                        unpack(&clump, &header)
+                    })
+                    .await;
                 match unpacked {
                     Ok(lump) => return Ok(Candidate::Lump(alone(lump, header.encoding))),
                     Err(cause) => cause,

@@ -5,6 +5,7 @@ use super::read::Candidate;
 use super::search::Search;
 use super::{State, StoreError};
 use crate::Timestamp;
+use crate::arithmetic::Kind;
 use crate::block_type::BlockType;
 use crate::device::BlockDevice;
 use crate::format::clump::{CLUMP_HEADER_LEN, ClumpHeader, Encoding, LUMP_LEN_MAX};
@@ -38,7 +39,7 @@ impl<D: BlockDevice> Core<D> {
             return Ok(Score::ZERO);
         }
         let hashed = lump.clone();
-        let score = self.arithmetic().run_on(lump.len(), move || Score::of(&hashed)).await;
+        let score = self.arithmetic().run_on(Kind::Hash, lump.len(), move || Score::of(&hashed)).await;
         let _claim = loop {
             let cached = self.state_mut().cache.get(&score, block_type);
             // What is in memory says nothing of a copy that is known to have rotted.

@@ -6,13 +6,15 @@
 use super::lumps::twin;
 use super::model::{Key, Model};
 use crate::Timestamp;
+use crate::arithmetic::Arithmetic;
 use crate::block_type::BlockType;
 use crate::device::BlockDevice;
 use crate::format::clump::LUMP_LEN_MAX;
 use crate::score::Score;
-use crate::simulation::{Executor, SeededRng, Stalled, yield_now};
+use crate::simulation::{Executor, SeededRng, SimOthers, Stalled, yield_now};
 use crate::store::{Store, StoreError};
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -33,6 +35,8 @@ pub(super) struct Load {
     pub(super) killed_after: Option<u64>,
     /// Whether clients also store two lumps with the same score.
     pub(super) twins: bool,
+    /// Whether others hash and pack, and finish in any order.
+    pub(super) others: bool,
     /// Most lumps that a trial makes up: its disks are small.
     pub(super) lumps_max: u64,
 }
@@ -47,6 +51,18 @@ pub(super) fn serve<D: BlockDevice + 'static>(
     let rngs: Vec<SeededRng> = (0..load.clients).map(|_| SeededRng::new(rng.next_u64())).collect();
     let working = Cell::new(load.clients);
     let executor = Executor::new(rng.next_u64());
+    if load.others {
+        let others = Rc::new(SimOthers::new(rng.next_u64(), 3));
+        store.use_arithmetic(Arithmetic::elsewhere(others.clone()));
+        let working = &working;
+        executor.spawn(async move {
+            while working.get() > 0 {
+                others.work_once();
+                yield_now().await;
+            }
+            while others.work_once() {}
+        });
+    }
     for rng in &rngs {
         executor.spawn(async {
             client(model, store, load, rng).await;
@@ -63,7 +79,10 @@ pub(super) fn serve<D: BlockDevice + 'static>(
         select(pin!(store.background(pause)), pin!(until_all_went)).await;
     });
     executor.stop_after(load.killed_after.unwrap_or(u64::MAX));
-    executor.run()
+    let end = executor.run();
+    // Whoever goes on with the store does so alone.
+    store.use_arithmetic(Arithmetic::here());
+    end
 }
 
 async fn client<D: BlockDevice + 'static>(model: &Model, store: &Store<D>, load: &Load, rng: &SeededRng) {

@@ -91,6 +91,7 @@ impl Plan {
             steps: 4 + rng.below(20),
             killed_after: None,
             twins: trouble != Trouble::FailedRequest,
+            others: seed.is_multiple_of(2),
             lumps_max: 30 + rng.below(120),
         };
         let lump_len = if rng.chance(1, 3) { rig.arena_room / 2 } else { 8000 };
@@ -114,7 +115,8 @@ impl Plan {
         let rng = SeededRng::new(seed);
         let mut rig = Rig::new(&rng, true);
         rig.unsynced_max = u64::MAX / 2;
-        let load = Load { clients: 4, steps: 500, killed_after: None, twins: false, lumps_max: 300 };
+        let load =
+            Load { clients: 4, steps: 500, killed_after: None, twins: false, others: false, lumps_max: 300 };
         Plan {
             trouble: Trouble::FailedRequest,
             settings: StoreSettings { lump_cache_bytes: 30_000, ..settings(&rng) },

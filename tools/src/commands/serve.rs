@@ -130,15 +130,13 @@ type HostNames = NameKeeper<HostPart, HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let threads = start_threads(&args)?;
     let http = match &args.http {
-        Some(address) => Some(http::start(listen(address, net::http::PORT).await?)?),
+        Some(address) => Some(http::start(listen(address, net::http::PORT).await?, &threads)?),
         None => None,
     };
-    let (store, nine_fat, nvram) = open(&args).await?;
+    let (store, nine_fat, nvram) = open(&args, &threads).await?;
     let nine_fat = mount(nine_fat, args.read_only).await;
-    let threads = args.threads.map_or_else(Threads::count_for_host, usize::from);
-    let threads = Threads::start(threads).context("starting threads")?;
-    store.use_arithmetic(threads.arithmetic());
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {
@@ -192,6 +190,12 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Starts the threads that hash and pack.
+fn start_threads(args: &Args) -> anyhow::Result<Rc<Threads>> {
+    let count = args.threads.map_or_else(Threads::count_for_host, usize::from);
+    Threads::start(count).context("starting threads")
+}
+
 async fn listen(address: &Dial, default_port: u16) -> anyhow::Result<TcpListener> {
     let name = if address.host == "*" { "0.0.0.0" } else { address.host.as_str() };
     let listener = TcpListener::bind((name, address.port_or(default_port))).await;
@@ -219,7 +223,10 @@ async fn mount(part: Option<HostPart>, read_only: bool) -> Option<Rc<NineFat<Hos
 }
 
 /// Opens the store, and finds the 9fat and the nvram beside it.
-async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>, Option<HostPart>)> {
+async fn open(
+    args: &Args,
+    threads: &Rc<Threads>,
+) -> anyhow::Result<(HostStore, Option<HostPart>, Option<HostPart>)> {
     let (parts, nine_fat, nvram) = find_parts(args).await?;
     let settings = StoreSettings {
         lump_cache_bytes: args.cache << 20,
@@ -231,6 +238,7 @@ async fn open(args: &Args) -> anyhow::Result<(HostStore, Option<HostPart>, Optio
     };
     let (store, report) =
         Store::open(parts, settings, HostClock.wall()).await.map_err(|error| anyhow!("{error}"))?;
+    store.use_arithmetic(threads.arithmetic());
     for line in report.lines() {
         log::warn!("{line}");
     }

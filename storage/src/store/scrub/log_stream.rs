@@ -5,7 +5,7 @@
 
 use super::reader::Reader;
 use crate::arena::Log;
-use crate::arena::clump_io::unpack;
+use crate::arena::clump_io::{kind_of, unpack};
 use crate::device::{BlockDevice, DeviceError, read_bytes};
 use crate::format::clump::{CLUMP_HEADER_LEN, ClumpError, ClumpHeader};
 use crate::format::seal::Sealer;
@@ -78,7 +78,7 @@ impl<'a, D: BlockDevice, P: AsyncFn(Duration)> LogStream<'a, D, P> {
         let len = len.or(bad.1.map(|header| header.clump_len())).unwrap_or(CLUMP_HEADER_LEN);
         let len = (len as u64).min(self.used - offset) as usize;
         match read_bytes(self.reader.device, place, len).await {
-            Ok(bytes) => Ok(self.check(offset, &bytes).map_err(|_| bad)),
+            Ok(bytes) => Ok(self.check(offset, &bytes).await.map_err(|_| bad)),
             Err(DeviceError::Read { .. }) => Ok(Err(bad)),
             Err(error) => Err(error),
         }
@@ -100,7 +100,7 @@ impl<'a, D: BlockDevice, P: AsyncFn(Duration)> LogStream<'a, D, P> {
         if let Some(error) = self.spoiled_in(place..end) {
             return Ok(Err((DamageCause::Unreadable(error), Some(header))));
         }
-        Ok(self.check(offset, self.from(place)))
+        Ok(self.check(offset, self.from(place)).await)
     }
 
     /// Whether a clump seems to begin at `offset`.
@@ -111,12 +111,18 @@ impl<'a, D: BlockDevice, P: AsyncFn(Duration)> LogStream<'a, D, P> {
     }
 
     /// Verifies the clump that begins with these bytes, which may go on behind it.
-    fn check(&self, offset: u64, bytes: &[u8]) -> Result<ClumpHeader, BadClump> {
+    async fn check(&self, offset: u64, bytes: &[u8]) -> Result<ClumpHeader, BadClump> {
         let header = self.header(offset, bytes).map_err(|cause| (cause, None))?;
         let clump = bytes.get(..header.clump_len()).ok_or((DamageCause::BeyondEnd, Some(header)))?;
-        match unpack(&Bytes::copy_from_slice(clump), &header) {
-            Ok(_) => Ok(header),
-            Err(cause) => Err((cause, Some(header))),
+        let clump = Bytes::copy_from_slice(clump);
+        let unpacked = self.reader.arithmetic.run_on(
+            kind_of(header.encoding),
+            usize::from(header.lump_len),
+            move || unpack(&clump, &header).err(),
+        );
+        match unpacked.await {
+            None => Ok(header),
+            Some(cause) => Err((cause, Some(header))),
         }
     }
 

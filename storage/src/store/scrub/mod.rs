@@ -130,7 +130,8 @@ impl<D: BlockDevice + 'static> Store<D> {
         let (clients, bytes_read) = (&self.scrubs.clients, &self.scrubs.bytes_read);
         let pacer = Pacer { pace, pause, clients, bytes_read };
         let partition = self.core.partition(subject.partition);
-        let reader = Reader { device: &partition.device, pacer: &pacer };
+        let arithmetic = self.core.arithmetic();
+        let reader = Reader { device: &partition.device, pacer: &pacer, arithmetic };
         let sealed = subject.seal.is_some();
         let mut walk = Walk::begin(&reader, subject.log, subject.counters, due, sealed).await?;
         let whole = walk.is_whole();

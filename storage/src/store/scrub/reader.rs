@@ -2,6 +2,7 @@
 //!
 //! Knows pauses, and whether anybody is being served. Must not know what is read.
 
+use crate::arithmetic::Arithmetic;
 use crate::device::{BlockDevice, DeviceError, read_bytes};
 use crate::scrub::Pace;
 use bytes::Bytes;
@@ -84,6 +85,8 @@ impl<P: AsyncFn(Duration)> Pacer<'_, P> {
 pub(super) struct Reader<'a, D, P> {
     pub(super) device: &'a D,
     pub(super) pacer: &'a Pacer<'a, P>,
+    /// Who hashes what is read.
+    pub(super) arithmetic: Arithmetic,
 }
 
 impl<D: BlockDevice, P: AsyncFn(Duration)> Reader<'_, D, P> {
@@ -120,7 +123,7 @@ mod tests {
         };
         let pace = Pace::new(Scrub::Rate(1 << 20), 0).unwrap();
         let pacer = Pacer { pace, pause: &pause, clients: &clients, bytes_read: &bytes_read };
-        let reader = Reader { device: &disk, pacer: &pacer };
+        let reader = Reader { device: &disk, pacer: &pacer, arithmetic: Arithmetic::here() };
         block_on(reader.read(4096, 256 << 10)).unwrap();
         assert_eq!(bytes_read.get(), 256 << 10);
         passed.get()

@@ -3,9 +3,10 @@
 use super::{HostNames, HostStore};
 use crate::host::clock::HostClock;
 use crate::host::device::FileDevice;
+use crate::host::pool::Threads;
 use crate::host::stream;
 use net::clock::Clock;
-use net::http::{CONNECTIONS, Limits, MachineStatus, Site, Stage, serve_connection};
+use net::http::{CONNECTIONS, Limits, MachineStatus, ProcessorUse, Site, Stage, serve_connection};
 use net::replicate::Peers;
 use net::venti::connections::{Connections, Ticket};
 use std::io;
@@ -27,14 +28,21 @@ pub(super) struct Http {
 ///
 /// # Errors
 /// If the listener has no address.
-pub(super) fn start(listener: TcpListener) -> io::Result<Http> {
+pub(super) fn start(listener: TcpListener, threads: &Rc<Threads>) -> io::Result<Http> {
     let address = format!("http://{}/", listener.local_addr()?);
     let connections = Connections::new(CONNECTIONS);
-    let site = Site::new("granary".into(), HostClock, connections, MachineStatus::default);
+    let threads = Rc::clone(threads);
+    let machine = move || MachineStatus { processors: processors(&threads), ..MachineStatus::default() };
+    let site = Site::new("granary".into(), HostClock, connections, machine);
     let watched = Rc::clone(&site);
     spawn_local(async move { watched.watch().await });
     spawn_local(accept(listener, Rc::clone(&site)));
     Ok(Http { site, address })
+}
+
+fn processors(threads: &Threads) -> Vec<ProcessorUse> {
+    let used = |(busy_micros, jobs)| ProcessorUse { busy_micros, jobs };
+    threads.figures().into_iter().map(used).collect()
 }
 
 impl Http {
