@@ -20,7 +20,7 @@ pub(super) async fn write(disk: &Path, user: &str, domain: &str, secret: &Secret
     let key = secret.key(&authid)?;
     let disks: [PathBuf; 1] = [disk.to_owned()];
     let parts = parts::of_disks(&disks, Access::Write).await?;
-    let nvram = parts.nvram.with_context(|| format!("{}: there is no partition nvram", disk.display()))?;
+    let nvram = parts.nvram(None).with_context(|| format!("{}: there is no partition nvram", disk.display()))?;
     let mut sector = nvram.read(0, 1).await?.to_vec();
     let record = sector.first_chunk_mut::<RECORD_LEN>().context("a sector is too short for nvram")?;
     let config = Nvram::parse(record).map_or_else(|_| Secret::filled(|_| ()), |before| before.config);
