@@ -1,7 +1,7 @@
 //! `granary connect`: a door to a service behind Plan 9's authentication and TLS, or such a door in front of one.
 
 mod relay;
-mod secret;
+pub mod secret;
 
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::auth_servers::HostAuthServers;

@@ -1,4 +1,6 @@
-//! `granary key`: the key and certificate of a node for TLS 1.3, and the certificates that it trusts.
+//! `granary key`: the key and certificate of a node for TLS 1.3, the certificates that it trusts, and its account.
+
+mod nvram;
 
 use super::fat::open;
 use crate::host;
@@ -26,7 +28,8 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN ";
 #[command(
     after_help = "FILE is a disk, an image of one, or a file with a key and certificate (PEM).\n\nExamples:\n  \
     granary key new a.img --name shed\n  granary key show a.img\n  \
-    granary key trust b.img \"$(granary key show a.img)\"\n  granary key new --out node.key"
+    granary key trust b.img \"$(granary key show a.img)\"\n  granary key new --out node.key\n  \
+    granary key nvram a.img --user barn --domain lab.example --password-file secret"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -72,6 +75,8 @@ enum KeyCommand {
         #[arg(long, value_name = "ROLES")]
         roles: Option<String>,
     },
+    /// Make a disk's node an account of Plan 9's authentication: write its nvram, as 9front's auth/wrkey does.
+    Nvram(nvram::NvramArgs),
 }
 
 /// Runs `granary key`.
@@ -95,6 +100,7 @@ async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
             show(&made, &name, output)?;
         }
         KeyCommand::Show { file, name, output } => show(&load(&file).await?, &name, output)?,
+        KeyCommand::Nvram(args) => nvram::write(args).await?,
         KeyCommand::Trust { file, line, roles } => trust(&file, &line, roles.as_deref()).await?,
     }
     Ok(ExitCode::SUCCESS)

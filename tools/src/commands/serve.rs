@@ -15,6 +15,7 @@ use crate::outcome::{CodedError, OutputArgs};
 use anyhow::{Context, anyhow};
 use http::Http;
 use net::clock::Clock;
+use net::secure::Logins;
 use net::venti::connections::{Connections, Ticket};
 use net::venti::serve::{Limits, serve_connection};
 use net::venti::store_blocks::StoreBlocks;
@@ -134,7 +135,10 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {
-        true => replicate::start(&store, nine_fat.clone(), &names),
+        true => {
+            let keys = replicate::keys(nvram.as_ref(), nine_fat.as_deref()).await;
+            replicate::start(&store, nine_fat.clone(), &names, keys)
+        }
         false => Rc::default(),
     };
     let tree = p9::tree(Rc::clone(&store), nine_fat.clone(), Rc::clone(&names), Rc::clone(&peers));
@@ -144,12 +148,14 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     };
     let connections = Connections::new(args.connections);
     let blocks = Rc::new(StoreBlocks::new(Rc::clone(&store), HostClock));
-    let behind = secure::start(&args, nvram, &blocks, &connections, &tree).await?;
+    let logins = Rc::new(Logins::default());
+    let behind = secure::start(&args, nvram, &blocks, &connections, &tree, Rc::clone(&logins)).await?;
     let listener = listen(&args.listen, VENTI_PORT).await?;
     let tls = match &args.tls {
         Some(address) => {
             let listener = listen(address, net::tls13::PORT).await?;
-            Some(tls::start(listener, nine_fat, Rc::clone(&blocks), Rc::clone(&connections)).await?)
+            let (blocks, connections) = (Rc::clone(&blocks), Rc::clone(&connections));
+            Some(tls::start(listener, nine_fat, blocks, connections, tree, Rc::clone(&logins)).await?)
         }
         None => None,
     };
@@ -166,6 +172,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
     if let Some(http) = &http {
         http.serving(&store, &connections, names, peers);
+        http.show_logins(logins);
     }
     let mut accepting = std::pin::pin!(accept(&listener, blocks, connections));
     tokio::select! {

@@ -31,15 +31,24 @@ impl SecretArgs {
     /// # Errors
     /// There is no key, or what is in its place is none.
     pub fn account(&self, user: UserName) -> anyhow::Result<Account> {
+        let key = self.key(&user)?;
+        Ok(Account::new(user, &key))
+    }
+
+    /// The key of `user`.
+    ///
+    /// # Errors
+    /// There is none, or what is in its place is none.
+    pub fn key(&self, user: &UserName) -> anyhow::Result<Secret<AES_KEY_LEN>> {
         let key = match (&self.key_file, &self.password_file) {
             (Some(file), _) => parse_key(&read(file)?).with_context(|| file.display().to_string())?,
             (None, Some(file)) => of_password(first_line(&read(file)?)?)?,
             (None, None) => match std::env::var(VARIABLE) {
                 Ok(password) => of_password(Zeroizing::new(password).as_bytes())?,
-                Err(_) => of_password(ask(&user)?.as_bytes())?,
+                Err(_) => of_password(ask(user)?.as_bytes())?,
             },
         };
-        Ok(Account::new(user, &key))
+        Ok(key)
     }
 }
 
