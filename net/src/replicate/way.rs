@@ -3,10 +3,9 @@
 //! Knows texts. Must not know streams, nor keys.
 
 use crate::auth::UserName;
-use crate::dial::Dial;
-use crate::tls13::Fingerprint;
+use crate::dial::{BadDial, Dial};
+use crate::tls13::{BadFingerprint, Fingerprint};
 use crate::{p9, secure, tls13, venti};
-use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -82,29 +81,32 @@ impl Access {
     /// Takes a line `KEY=VALUE`. `None`: it is about something else.
     pub(super) fn line(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         let taken = match key {
-            "way" => match value {
-                "clear" => Ok(self.way = Some(Way::Clear)),
-                "auth" => Ok(self.way = Some(Way::Auth)),
-                "tls" => Ok(self.way = Some(Way::Tls)),
-                _ => Err("a way is clear, auth or tls".to_string()),
-            },
-            "pin" => match value.parse() {
-                Ok(pin) => Ok(self.pin = Some(pin)),
-                Err(reason) => Err(format!("{reason}")),
-            },
-            "server" => match UserName::new(value) {
-                Ok(name) if !name.is_empty() => Ok(self.server = Some(name)),
-                _ => Err("an account is a name of 1 to 27 bytes".to_string()),
-            },
-            "auth" => match value.parse() {
-                Ok(dial) => Ok(self.auth = Some(dial)),
-                Err(error) => Err(format!("{error}")),
-            },
+            "way" => parse_way(value).map(|way| self.way = Some(way)),
+            "pin" => {
+                value.parse().map(|pin| self.pin = Some(pin)).map_err(|error: BadFingerprint| told(&error))
+            }
+            "server" => parse_account(value).map(|name| self.server = Some(name)),
+            "auth" => value.parse().map(|dial| self.auth = Some(dial)).map_err(|error: BadDial| told(&error)),
             _ => return None,
         };
         self.is_unclear |= taken.is_err();
         Some(taken)
     }
+}
+
+fn told<E: fmt::Display>(error: &E) -> String {
+    error.to_string()
+}
+
+fn parse_way(text: &str) -> Result<Way, String> {
+    let ways = [Way::Clear, Way::Auth, Way::Tls].into_iter();
+    let mut named = ways.filter(|way| way.to_string() == text);
+    named.next().ok_or_else(|| "a way is clear, auth or tls".to_string())
+}
+
+fn parse_account(text: &str) -> Result<UserName, String> {
+    let name = UserName::new(text).ok().filter(|name| !name.is_empty());
+    name.ok_or_else(|| "an account is a name of 1 to 27 bytes".to_string())
 }
 
 #[cfg(test)]

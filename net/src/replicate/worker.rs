@@ -322,7 +322,8 @@ where
                 if let Some(theirs) = theirs {
                     self.take_names(&theirs).await?;
                 }
-                return Ok(self.exchanged(memory, (version, digest), sent));
+                self.exchanged(memory, (version, digest), sent);
+                return Ok(());
             }
         }
         let Some(to) = to else { return Err(RoundError::NoNames) };
