@@ -210,6 +210,125 @@ fn peers_come_and_go_with_their_files_and_cursors_go_on() {
     });
 }
 
+/// Two nodes, of which the first one has a peer's file, and something to send.
+async fn pair(network: &Rc<Network>, info: &str, given: &Given) -> [Node; 2] {
+    let disks = [Disks::new(12 << 20, &[("west", info.to_owned())]).await, Disks::new(12 << 20, &[]).await];
+    let [first, second] = disks;
+    let nodes = [Node::start(network, "east", first, 1).await, Node::start(network, "west", second, 2).await];
+    nodes[0].give(given).await;
+    nodes
+}
+
+/// The other one learns that the first is a peer, and where.
+async fn knows_back(node: &Node) {
+    let now = storage::Timestamp(1_700_000_000);
+    let text = b"venti=tcp!east!17034\n# granary hours=0-24\n";
+    node.nine_fat.replace("east.info", text, now).await.unwrap();
+}
+
+fn last_error(node: &Node) -> String {
+    node.peers.get("west").unwrap().progress().last_error.clone().unwrap_or_default()
+}
+
+#[test]
+fn blocks_names_and_cursors_go_behind_authentication() {
+    run(async {
+        let network = Network::new(20);
+        let given = [archive(1, 8)];
+        let info = "venti=tcp!west!27034\n# granary names=tcp!west\n";
+        let nodes = pair(&network, info, &given[0]).await;
+        // Whoever has the key and is no peer gets nothing.
+        sleep(Duration::from_secs(20)).await;
+        assert!(last_error(&nodes[0]).contains("authentication: "), "{}", last_error(&nodes[0]));
+        assert_eq!(nodes[1].writes(), 0);
+        knows_back(&nodes[1]).await;
+        converge(&nodes, &given, 300).await;
+        assert!(nodes[1].is_complete(&given[0]).await);
+        sleep(Duration::from_secs(10)).await;
+        let west = nodes[0].peers.get("west").unwrap();
+        assert!(west.progress().lag_bytes == 0 && west.info().cursors.values().any(|cursor| *cursor > 0));
+        assert!(west.show(net::clock::Clock::now(&nodes[0].clock)).contains("\nway auth\n"));
+    });
+}
+
+#[test]
+fn blocks_names_and_cursors_go_by_tls_to_the_certificate_that_is_pinned_and_to_no_other() {
+    run(async {
+        let network = Network::new(21);
+        let given = archive(1, 8);
+        let pin = |name: &str| {
+            let pin = colony_support::keys::certificate(name).fingerprint();
+            format!("venti=tcp!west!17035\n# granary names=direct\n# granary pin={pin}\n")
+        };
+        let nodes = pair(&network, &pin("north"), &given).await;
+        sleep(Duration::from_secs(20)).await;
+        assert!(last_error(&nodes[0]).contains(" is not trusted"), "{}", last_error(&nodes[0]));
+        assert_eq!(nodes[1].writes(), 0);
+        let now = storage::Timestamp(1_700_000_000);
+        nodes[0].nine_fat.replace("west.info", pin("west").as_bytes(), now).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert!(nodes[1].is_complete(&given).await, "{}", last_error(&nodes[0]));
+        assert_eq!(last_error(&nodes[0]), "");
+        assert!(nodes[1].shows(&given), "its name did not come");
+        // From then on, names that do not change cost a handshake and a small message a minute.
+        sleep(Duration::from_secs(200)).await;
+        let before = network.carried.get();
+        sleep(Duration::from_secs(600)).await;
+        let each = (network.carried.get() - before) / 10;
+        assert!((100..4000).contains(&each), "{each} bytes");
+        // The peer takes us off its list, and says so when we come again.
+        nodes[1].nine_fat.replace("thumbprints", b"", now).await.unwrap();
+        nodes[0].give(&archive(2, 8)).await;
+        sleep(Duration::from_secs(60)).await;
+        assert!(last_error(&nodes[0]).starts_with("TLS: "), "{}", last_error(&nodes[0]));
+        // And we take everybody off ours.
+        nodes[0].nine_fat.replace("west.info", b"venti=tcp!west!17035\n", now).await.unwrap();
+        nodes[0].nine_fat.replace("thumbprints", b"", now).await.unwrap();
+        sleep(Duration::from_secs(60)).await;
+        assert!(
+            last_error(&nodes[0]).contains("no certificate of a peer is known"),
+            "{}",
+            last_error(&nodes[0])
+        );
+    });
+}
+
+#[test]
+fn a_way_that_is_not_understood_is_not_taken_for_none() {
+    run(async {
+        let network = Network::new(22);
+        let given = archive(1, 8);
+        let nodes = pair(&network, "venti=tcp!west!17034\n# granary way=tsl\n", &given).await;
+        sleep(Duration::from_secs(60)).await;
+        assert!(last_error(&nodes[0]).contains("lest it go in clear"), "{}", last_error(&nodes[0]));
+        assert_eq!(network.carried.get(), 0);
+    });
+}
+
+#[test]
+fn nothing_is_sent_outside_of_the_hours() {
+    run(async {
+        let network = Network::new(23);
+        let given = archive(1, 8);
+        // The nodes' clocks begin at 22:13 UTC.
+        let nodes = pair(&network, "venti=tcp!west!17034\n# granary hours=23-2\n", &given).await;
+        sleep(Duration::from_secs(45 * 60)).await;
+        assert_eq!(network.carried.get(), 0);
+        let west = nodes[0].peers.get("west").unwrap();
+        assert_eq!(west.progress().state, net::replicate::State::OutOfHours);
+        sleep(Duration::from_secs(5 * 60)).await;
+        assert!(nodes[1].is_complete(&given).await);
+        // They end at 02:00: what comes later waits for the next evening.
+        sleep(Duration::from_secs(3 * 3600)).await;
+        let later = archive(2, 8);
+        nodes[0].give(&later).await;
+        sleep(Duration::from_secs(20 * 3600)).await;
+        assert!(!nodes[1].is_complete(&later).await);
+        sleep(Duration::from_secs(2 * 3600)).await;
+        assert!(nodes[1].is_complete(&later).await);
+    });
+}
+
 /// Bytes per second with which an archive of about 4 MB goes from one node to another.
 async fn speed(network: &Rc<Network>, rate: &str) -> f64 {
     let disks = [Disks::new(30 << 20, &[]).await, Disks::new(30 << 20, &[]).await];

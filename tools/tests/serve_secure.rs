@@ -4,14 +4,10 @@
 
 mod support;
 
-use net::auth::key::aes_key;
-use net::auth::nvram::{Nvram, RECORD_LEN};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use storage::device::BlockDevice;
-use tools::host::device::Access;
-use tools::host::{self, parts};
+use std::time::{Duration, Instant};
 
 const ANY: &str = "tcp!127.0.0.1!0";
 const PASSWORD: &str = "kept safe";
@@ -56,23 +52,23 @@ fn granary(arguments: &[&str], input: &[u8]) -> Output {
 
 /// Makes the disk's node the account `venti` in the domain `lab`; what was kept beside it stays.
 fn write_nvram(disk: &Path) {
-    let disk = disk.to_str().unwrap();
-    let account = ["key", "account", disk, "--user", "venti", "--domain", "lab"];
-    let wrote = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_granary"));
-        command.args(arguments).env("GRANARY_PASSWORD", PASSWORD).output().unwrap().status.code()
-    };
-    assert_eq!(wrote(&["key", "account", disk, "--user", "venti", "--domain", "two words"]), Some(2));
-    assert_eq!(wrote(&account), Some(0));
-    let disks = [PathBuf::from(disk)];
-    let record = host::run(async {
-        let parts = parts::of_disks(&disks, Access::Read).await?;
-        let part = parts.nvram(None).expect("an image has an nvram");
-        Ok(*part.read(0, 1).await?.first_chunk::<RECORD_LEN>().expect("a sector holds it"))
-    });
-    let nvram = Nvram::parse(&record.unwrap()).unwrap();
-    assert_eq!((nvram.authid.as_str(), nvram.authdom.as_str()), ("venti", "lab"));
-    assert_eq!((nvram.aes_key, nvram.des_key), (Some(aes_key(PASSWORD.as_bytes())), None));
+    let arguments = [
+        "key",
+        "nvram",
+        disk.to_str().unwrap(),
+        "--user",
+        "venti",
+        "--domain",
+        "lab",
+        "--password-file",
+        "-",
+    ];
+    let written = granary(&arguments, PASSWORD.as_bytes());
+    assert!(written.status.success(), "{written:?}");
+    // Nobody becomes somebody else by mistake.
+    let again = granary(&arguments, PASSWORD.as_bytes());
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force"), "{again:?}");
+    assert!(granary(&[&arguments[..], &["--force"]].concat(), PASSWORD.as_bytes()).status.success());
 }
 
 fn serve(disk: &Path, users: &str) -> Process {
@@ -125,6 +121,66 @@ fn users_do_what_their_roles_say_and_others_nothing() {
     let closed = serve(&disk, "ada admin");
     let near = connect(&closed.says("secure"));
     assert!(!granary(&["ping", "--host", &near.says("address")], b"").status.success());
+}
+
+fn said(arguments: &[&str]) -> String {
+    let output = granary(arguments, b"");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Two nodes of this host, of which the first one replicates to the second by this way; the file of the peer follows from
+/// where that is, and what its certificate is.
+fn replicates(users: &str, info: impl Fn(&Process, &str) -> String) {
+    let folder = tempfile::tempdir().unwrap();
+    let disks =
+        ["east.img", "west.img"].map(|name| support::make_disk(folder.path(), name, &["--size", "256M"]));
+    let [east, west] = disks.each_ref().map(|disk| disk.to_str().unwrap());
+    disks.iter().for_each(|disk| write_nvram(disk));
+    let lines = [east, west].map(|disk| said(&["key", "new", disk]));
+    said(&["key", "trust", west, &lines[0], "--roles", "replicate"]);
+    let common = ["serve", "--listen", ANY, "--p9", ANY, "--json", "--disk"];
+    let behind = ["--tls", ANY, "--secure", ANY, "--secure-p9", ANY, "--users", users];
+    let second = Process::start(&[&common[..], &[west], &behind].concat());
+    let file = folder.path().join("west.info");
+    std::fs::write(&file, info(&second, &lines[1])).unwrap();
+    said(&["fat", "put", east, file.to_str().unwrap(), "west.info"]);
+    let first = Process::start(&[&common[..], &[east, "--peers"]].concat());
+    let tree = folder.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join("file"), vec![7; 100_000]).unwrap();
+    let root = said(&["vac", "--host", &first.says("address"), tree.to_str().unwrap()]);
+    let (near, far) = (first.says("p9"), second.says("p9"));
+    said(&["names", "--host", &near, "--add", "barn.1009", &root, "iris"]);
+    let shown = || granary(&["names", "--host", &far, "barn.1009"], b"");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while !String::from_utf8_lossy(&shown().stdout).contains("published") {
+        let peers = said(&["peers", "--host", &near, "west"]);
+        assert!(Instant::now() < deadline, "{peers}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(first);
+    let restored = folder.path().join("restored");
+    said(&["unvac", "--host", &second.says("address"), &root, restored.to_str().unwrap()]);
+}
+
+#[test]
+fn nodes_replicate_behind_authentication_and_names_go_by_9p() {
+    replicates("venti replicate@127.0.0.0/8", |west, _| {
+        let (venti, names) = (west.says("secure"), west.says("secure_p9"));
+        format!("venti={venti}\n# granary names={names}\n# granary way=auth\n")
+    });
+}
+
+#[test]
+fn nodes_replicate_by_tls_and_names_go_the_same_way() {
+    replicates("* read", |west, line| {
+        let pin = line.split_ascii_whitespace().find(|word| word.starts_with("sha256=")).unwrap();
+        format!(
+            "venti={}\n# granary names=direct\n# granary way=tls\n# granary pin={pin}\n",
+            west.says("tls")
+        )
+    });
 }
 
 #[test]

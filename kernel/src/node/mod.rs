@@ -13,6 +13,7 @@
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
 //! | `replicate` | the way to peers |
+//! | `keys` | what the node proves itself with |
 //! | `tls` | venti by TLS 1.3 |
 //! | `p9` | the node to look into and to steer, on a third port |
 //! | `secure` | venti and the tree behind 9front's authentication, on two ports more |
@@ -25,6 +26,7 @@ mod clock;
 mod first;
 mod grow;
 mod http;
+mod keys;
 mod live;
 mod memory;
 mod network;
@@ -58,6 +60,7 @@ use http::NodeSite;
 use live::Live;
 use memory::Shares;
 use net::http::Stage;
+use net::secure::Logins;
 use net::tcp::{Listener, Stack};
 use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
@@ -102,40 +105,41 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
-    let mut behind = None;
+    let keys = keys::read(nvram, nine_fat.as_deref(), &settings).await;
+    let (mut behind, mut shown, logins) = (None, None, Rc::new(Logins::default()));
+    site.iter().for_each(|site| site.show_logins(logins.clone()));
     if let Some(store) = &store {
         spawn(scrub(store.clone(), keeper.clone(), settings.scrub));
         let names = Rc::new(NameKeeper::open(store.clone(), nine_fat.clone()).await);
         spawn(walk(names.clone()));
         site.iter().for_each(|site| site.show_names(names.clone()));
         if let Some(stack) = &stack {
-            let peers = replicate::start(stack, store, nine_fat.clone(), &names, shares.peer_window);
+            let peers = replicate::start(stack, store, nine_fat.clone(), &names, &keys, shares.peer_window);
             site.iter().for_each(|site| site.show_peers(peers.clone()));
             let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
             p9::start(stack, &live, tree.clone());
-            behind = secure::open(nvram, &live, tree).await;
+            behind = secure::open(keys.as_ref(), &live, tree.clone(), logins.clone());
+            shown = Some(tree);
         }
     }
     let service = match (&store, &stack) {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
-    if let (Some(service), Some(stack), Some(fat)) = (&service, &stack, nine_fat) {
-        spawn(tls::run(stack.clone(), fat, service.clone(), settings.sysname.clone()));
+    if let (Some(service), Some(stack), Some(fat), Some(keys), Some(tree)) =
+        (&service, &stack, nine_fat, keys, shown)
+    {
+        spawn(tls::run(stack.clone(), fat, service.clone(), keys, tree, logins));
     }
     if let (Some(behind), Some(stack), Some(service)) = (behind, &stack, &service) {
         behind.start(stack, &live, service);
     }
-    if let Some(site) = &site {
-        show(site, store.as_ref(), service.as_deref());
-    }
+    site.iter().for_each(|site| show(site, store.as_ref(), service.as_deref()));
     tell_if_closed(service.is_some(), &settings);
     spawn(status::print(store.clone(), stack, service, live));
     power::power_button().await;
     log::info!("power button: stopping");
-    if let Some(site) = &site {
-        site.set_stage(Stage::Stopping);
-    }
+    site.iter().for_each(|site| site.set_stage(Stage::Stopping));
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;

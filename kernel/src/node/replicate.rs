@@ -3,15 +3,15 @@
 //! Knows addresses. Must not know what is sent.
 
 use super::Part;
-use crate::entropy::{self, KernelRng};
+use crate::entropy::KernelRng;
 use crate::executor::spawn;
 use crate::time::KernelClock;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use net::dial::Dial;
-use net::replicate::{Engine, Parts, Peers, Road};
+use net::replicate::{Engine, Keys, Parts, Peers, Road};
 use net::tcp::{ReadHalf, Stack, WriteHalf};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
@@ -23,17 +23,12 @@ pub(super) fn start(
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: &Rc<NameKeeper<Part, Part>>,
+    keys: &Option<Rc<Keys<KernelRng>>>,
     window: usize,
 ) -> Rc<Peers> {
-    let Some(nine_fat) = nine_fat else { return Rc::default() };
-    let rng = match entropy::rng() {
-        Ok(rng) => rng,
-        Err(error) => {
-            log::error!("no replication: {error}");
-            return Rc::default();
-        }
-    };
-    let (store, names, road) = (store.clone(), names.clone(), Tcp(stack.clone()));
+    let (Some(nine_fat), Some(keys)) = (nine_fat, keys.clone()) else { return Rc::default() };
+    let (store, names, rng) = (store.clone(), names.clone(), keys.rng);
+    let road = Tcp { stack: stack.clone(), keys };
     let parts = Parts { store, nine_fat, names, clock: KernelClock, rng, road, window };
     let (engine, peers) = Engine::new(parts);
     spawn(run(engine));
@@ -45,17 +40,26 @@ async fn run(engine: Engine<Part, Part, KernelClock, KernelRng, Tcp>) {
 }
 
 /// The machine's own network.
-struct Tcp(Stack);
+struct Tcp {
+    stack: Stack,
+    keys: Rc<Keys<KernelRng>>,
+}
 
 impl Road for Tcp {
     type Reader = ReadHalf;
     type Writer = WriteHalf;
+    type Rng = KernelRng;
 
-    async fn open(&self, to: &Dial, port: u16) -> Result<(ReadHalf, WriteHalf), String> {
-        let address: IpAddr = to.host.parse().map_err(|_| {
-            format!("{}: this node asks no name server; write the peer's IP address", to.host)
-        })?;
-        let connected = self.0.connect(SocketAddr::new(address, to.port_or(port))).await;
-        connected.map(|stream| stream.split()).map_err(|error| format!("connecting to {to}: {error}"))
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        Err(format!("this node asks no name server; write the IP address of {host}"))
+    }
+
+    async fn connect(&self, to: SocketAddr) -> Result<(ReadHalf, WriteHalf), String> {
+        let connected = self.stack.connect(to).await;
+        connected.map(|stream| stream.split()).map_err(|error| format!("{error}"))
+    }
+
+    fn keys(&self) -> &Keys<KernelRng> {
+        &self.keys
     }
 }

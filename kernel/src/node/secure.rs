@@ -2,11 +2,11 @@
 //!
 //! Knows addresses, tasks, users and their roles. Must not know how somebody proves who he is, nor what is served.
 
+use super::VentiService;
 use super::live::Live;
 use super::p9::Tree;
 use super::port::Port;
-use super::{Part, VentiService};
-use crate::entropy::{self, KernelRng};
+use crate::entropy::KernelRng;
 use crate::executor::spawn;
 use crate::time::KernelClock;
 use alloc::format;
@@ -16,13 +16,14 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use net::auth::UserName;
 use net::clock::Clock;
-use net::p9;
-use net::secure::{Door, GOODBYE, Identity, P9_PORT, Secured, VENTI_PORT, read_identity};
+use net::replicate::{Keys, WithNames};
+use net::secure::{Door, GOODBYE, Identity, Logins, P9_PORT, Secured, VENTI_PORT};
 use net::tcp::{ReadHalf, Stack, TcpStream, WriteHalf};
 use net::tree::{NodeFiles, Rights};
 use net::venti::Allowed;
 use net::venti::connections::Connections;
 use net::venti::serve::serve_connection;
+use net::{p9, venti};
 use storage::settings::{Network, Roles, Settings};
 
 type Known = (Secured<ReadHalf, WriteHalf, KernelRng>, Roles);
@@ -36,23 +37,17 @@ pub(super) struct Behind {
     of_tree: Rc<Connections>,
 }
 
-/// Reads who this node is. `None`: nobody can prove anything to it, and the console says why if users are listed.
-pub(super) async fn open(nvram: Option<Part>, live: &Rc<Live>, tree: Rc<Tree>) -> Option<Rc<Behind>> {
-    let wanted = !live.get().users.is_empty();
-    let complain = |reason: &str| {
-        if wanted {
-            log::error!("`users=` lists users, and none of them can log in: {reason}");
-        }
-    };
-    let Some(nvram) = nvram else {
-        let name = live.get().nvram.clone();
-        complain(&format!("no partition called {}", name.as_deref().unwrap_or("nvram")));
-        return None;
-    };
-    let identity = read_identity(&nvram).await.inspect_err(|error| complain(&format!("{error}"))).ok()?;
-    let rng = entropy::rng().inspect_err(|error| complain(&format!("no randomness: {error}"))).ok()?;
-    log::info!("this node is {} in the domain {}", identity.account.user(), identity.domain);
-    let (door, of_tree) = (Door::new(KernelClock, rng), Connections::new(p9::CONNECTIONS));
+/// `None`: nobody can prove anything to this node.
+pub(super) fn open(
+    keys: Option<&Rc<Keys<KernelRng>>>,
+    live: &Rc<Live>,
+    tree: Rc<Tree>,
+    logins: Rc<Logins>,
+) -> Option<Rc<Behind>> {
+    let keys = keys?;
+    let identity = keys.account.clone()?;
+    let door = Door { logins, ..Door::new(KernelClock, keys.rng) };
+    let of_tree = Connections::new(p9::CONNECTIONS);
     Some(Rc::new(Behind { identity, door, live: live.clone(), tree, of_tree }))
 }
 
@@ -74,18 +69,26 @@ impl Behind {
     /// Whoever is at the other end, if it may do anything here.
     async fn let_in(&self, stream: TcpStream) -> Option<Known> {
         let peer = stream.peer_address();
-        let listed = |user: &UserName| self.live.get().users.roles(user.as_str()).is_some();
+        let listed = |user: &UserName| self.roles(user, peer.ip()).is_some();
         let secured = self.door.let_in(stream.split(), peer, &self.identity, listed).await?;
-        let roles = self.live.get().users.roles(secured.user.as_str())?;
+        let roles = self.roles(&secured.user, peer.ip())?;
         Some((secured, roles))
     }
 
+    /// What the settings say now of a user who comes from there.
+    fn roles(&self, user: &UserName, from: IpAddr) -> Option<Roles> {
+        self.live.get().users.roles_at(user.as_str(), from, || self.tree.peers().have_address(from))
+    }
+
     async fn venti(self: Rc<Self>, stream: TcpStream, service: Rc<VentiService>) {
-        let Some((Secured { user, mut reader, mut writer, .. }, roles)) = self.let_in(stream).await else {
+        let peer = stream.peer_address();
+        let Some((Secured { user, mut reader, mut writer, .. }, _)) = self.let_in(stream).await else {
             return;
         };
         if let Some(ticket) = service.connections.admit(KernelClock.now()) {
-            let blocks = Allowed { blocks: &service.blocks, read: true, write: roles.may_write() };
+            let rights = || self.roles(&user, peer.ip()).map_or_else(Default::default, rights);
+            let with_names = WithNames::new(&service.blocks, Some(self.tree.names()), &KernelClock);
+            let blocks = Allowed { blocks: &with_names, rights };
             let ending =
                 serve_connection(&mut reader, &mut writer, &blocks, &service.limits, &KernelClock, &ticket)
                     .await;
@@ -109,6 +112,10 @@ impl Behind {
         }
         writer.close(&KernelClock, GOODBYE).await;
     }
+}
+
+fn rights(roles: Roles) -> venti::Rights {
+    venti::Rights { read: roles.read, write: roles.may_write(), names: roles.replicate || roles.admin }
 }
 
 /// Everybody may try who can reach the node, if there is anybody who may come.

@@ -2,59 +2,52 @@
 //!
 //! Knows the node's key and its peers. Must not know the protocols.
 
+use super::p9::Tree;
 use super::{Part, VentiService};
-use crate::entropy::{self, KernelRng};
+use crate::entropy::KernelRng;
 use crate::executor::spawn;
 use crate::memory::heap;
-use crate::time::{self, KernelClock};
+use crate::time::KernelClock;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::sync::Arc;
 use core::cell::Cell;
 use net::clock::Clock;
+use net::replicate::{Keys, WithNames};
+use net::secure::Logins;
 use net::tcp::{Stack, TcpStream};
-use net::tls13::{Identity, Ours, PORT, Source, files, serve_venti};
+use net::tls13::{Ours, PORT, files, serve_venti};
 use net::venti::connections::Ticket;
-use spin::Once;
 use storage::fat::NineFat;
 
 /// What TLS adds to a connection: records that wait on either side, and keys.
 const TLS_LEN: usize = 112 << 10;
 
-static SOURCE: Once<Source<KernelRng>> = Once::new();
-
 /// What all connections share.
 struct Tls {
-    identity: Identity,
+    keys: Rc<Keys<KernelRng>>,
     fat: Rc<NineFat<Part>>,
-    source: &'static Source<KernelRng>,
     service: Rc<VentiService>,
+    tree: Rc<Tree>,
+    logins: Rc<Logins>,
     open: Cell<usize>,
 }
 
-/// Makes the node's key if it has none, says who it is, and serves those whom it trusts. The list of them is read anew for
-/// each connection; where it is empty at the start, nobody is listened to.
-pub(super) async fn run(stack: Stack, fat: Rc<NineFat<Part>>, service: Rc<VentiService>, sysname: String) {
-    let rng = match entropy::rng() {
-        Ok(rng) => rng,
-        Err(error) => return log::error!("no TLS: {error}"),
-    };
-    let source = SOURCE.call_once(|| Source::new(rng));
-    let identity = match files::own(&fat, &rng, &sysname, time::wall()).await {
-        Ok(identity) => identity,
-        Err(error) => return log::error!("no TLS: {error}"),
-    };
-    log::info!("tls: this node is x509 {} name={sysname}", identity.fingerprint());
-    match files::peers(&fat).await {
-        Ok(peers) if peers.is_empty() => {
-            return log::info!("tls: port {PORT} is closed: thumbprints in 9fat lists no peer");
-        }
-        Ok(_) => {}
-        Err(error) => return log::error!("no TLS: {error}"),
+/// Serves those whom the node trusts, once it trusts anybody. The list of them is read anew for each connection.
+pub(super) async fn run(
+    stack: Stack,
+    fat: Rc<NineFat<Part>>,
+    service: Rc<VentiService>,
+    keys: Rc<Keys<KernelRng>>,
+    tree: Rc<Tree>,
+    logins: Rc<Logins>,
+) {
+    if keys.certificate.is_none() {
+        return;
     }
+    wait_for_peers(&fat).await;
     let Some(mut listener) = super::listen(&stack, PORT) else { return };
     log::info!("serving venti by TLS 1.3 on port {PORT} to the peers in thumbprints");
-    let tls = Rc::new(Tls { identity, fat, source, service, open: Cell::new(0) });
+    let tls = Rc::new(Tls { keys, fat, service, tree, logins, open: Cell::new(0) });
     let most = (heap::status().total / 64 / TLS_LEN).max(2);
     loop {
         let stream = listener.accept().await;
@@ -68,15 +61,40 @@ pub(super) async fn run(stack: Stack, fat: Rc<NineFat<Part>>, service: Rc<VentiS
     }
 }
 
+/// Until `thumbprints` lists somebody. A spoiled list is told, and waits for a better one.
+async fn wait_for_peers(fat: &NineFat<Part>) {
+    let mut told = false;
+    loop {
+        let changed = fat.changed();
+        match files::peers(fat).await {
+            Ok(peers) if !peers.is_empty() => return,
+            Ok(_) if !told => {
+                log::info!("tls: port {PORT} is closed: thumbprints in 9fat lists no peer");
+                told = true;
+            }
+            Ok(_) => {}
+            Err(error) => log::error!("no TLS for now: {error}"),
+        }
+        changed.await;
+    }
+}
+
 async fn connection(tls: Rc<Tls>, stream: TcpStream, ticket: Ticket) {
     let address = stream.peer_address();
     match files::peers(&tls.fat).await {
         Ok(trusted) => {
-            let ours = Ours { identity: &tls.identity, trusted: Arc::new(trusted), source: tls.source };
-            let (blocks, limits) = (&tls.service.blocks, &tls.service.limits);
-            match serve_venti(stream.split(), ours, blocks, limits, &KernelClock, &ticket).await {
-                Ok((peer, ending)) => log::info!("tls: {address}, {peer}: {ending}"),
-                Err(failure) => log::warn!("tls: {address}: {failure}"),
+            let (Some(identity), Some(source)) = (&tls.keys.certificate, tls.keys.source) else { return };
+            let ours = Ours { identity, trusted: Arc::new(trusted), source };
+            let blocks = WithNames::new(&tls.service.blocks, Some(tls.tree.names()), &KernelClock);
+            let limits = &tls.service.limits;
+            match serve_venti(stream.split(), ours, &blocks, limits, &KernelClock, &ticket).await {
+                Ok((peer, ending)) => {
+                    tls.logins.admitted();
+                    log::info!("tls: {address}, {peer}: {ending}");
+                }
+                Err(failure) => {
+                    tls.logins.refused(failure.outcome(), address, &failure, KernelClock.now());
+                }
             }
         }
         Err(error) => log::error!("tls: {address}: {error}"),

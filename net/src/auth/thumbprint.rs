@@ -43,7 +43,7 @@ pub struct Roles {
     pub read: bool,
     /// Write blocks.
     pub write: bool,
-    /// Exchange names, too.
+    /// Everything that a peer does: read, write, exchange names.
     pub replicate: bool,
 }
 
@@ -73,8 +73,9 @@ impl Grant {
                 }
                 Some(("roles", roles)) => {
                     let has = |role| roles.split(',').any(|word| word == role);
-                    grant.roles =
-                        Roles { read: has("read"), write: has("write"), replicate: has("replicate") };
+                    let replicate = has("replicate");
+                    let (read, write) = (replicate || has("read"), replicate || has("write"));
+                    grant.roles = Roles { read, write, replicate };
                 }
                 _ => {}
             }
@@ -125,6 +126,12 @@ impl Thumbprints {
     pub fn remove_all(&mut self, others: &Thumbprints) {
         self.sha1.retain(|hash, _| !others.sha1.contains_key(hash));
         self.sha256.retain(|hash, _| !others.sha256.contains_key(hash));
+    }
+
+    /// Keeps only those of whom `keep` holds.
+    pub fn retain(&mut self, keep: impl Fn(&Grant) -> bool) {
+        self.sha1.retain(|_, grant| keep(grant));
+        self.sha256.retain(|_, grant| keep(grant));
     }
 
     /// Whether a certificate (DER) is listed.

@@ -27,6 +27,9 @@ pub(super) fn page(view: &View) -> String {
     if !view.peers.is_empty() {
         let _ = page.peers(&view.peers);
     }
+    if !view.logins.is_empty() {
+        let _ = page.logins(&view.logins);
+    }
     let _ = page.http(&view.http);
     let _ = page.machine(&view.machine);
     page.0
@@ -149,6 +152,11 @@ impl Page {
         self.gauge("names_walk_blocks", "Blocks that the walk under way has read.", walked)
     }
 
+    fn logins(&mut self, logins: &[(&'static str, u64)]) -> fmt::Result {
+        self.family("logins_total", "counter", "Attempts to prove an identity, by what came of them.")?;
+        self.labelled("logins_total", "outcome", logins)
+    }
+
     fn peers(&mut self, peers: &[PeerView]) -> fmt::Result {
         type Figure = fn(&PeerView) -> u64;
         let figures: [(&str, &str, &str, Figure); 9] = [
@@ -175,7 +183,10 @@ impl Page {
                 peers.iter().map(|peer| (peer.name.as_str(), figure(peer))).collect();
             self.labelled(&name, "peer", &values)?;
         }
-        Ok(())
+        self.family("peer_way", "gauge", "How connections to it are protected.")?;
+        peers.iter().try_for_each(|peer| {
+            writeln!(self.0, "granary_peer_way{{peer=\"{}\",way=\"{}\"}} 1", peer.name, peer.way)
+        })
     }
 
     fn http(&mut self, http: &HttpView) -> fmt::Result {

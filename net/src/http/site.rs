@@ -13,6 +13,7 @@ use super::view::{
 };
 use crate::clock::Clock;
 use crate::replicate::Peers;
+use crate::secure::Logins;
 use crate::venti::connections::{Connections, Operation};
 use alloc::boxed::Box;
 use alloc::format;
@@ -68,6 +69,7 @@ pub struct Site<D: BlockDevice + 'static, C> {
     venti: OnceCell<Rc<Connections>>,
     names: OnceCell<LookAtNames>,
     peers: OnceCell<Rc<Peers>>,
+    logins: OnceCell<Rc<Logins>>,
     http: Rc<Connections>,
     answers: [Cell<u64>; Status::ALL.len()],
     machine: Box<dyn Fn() -> MachineStatus>,
@@ -91,6 +93,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
             venti: OnceCell::new(),
             names: OnceCell::new(),
             peers: OnceCell::new(),
+            logins: OnceCell::new(),
             http,
             answers: Default::default(),
             machine: Box::new(machine),
@@ -122,6 +125,11 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
     /// Somebody replicates to peers. Only the first ones count.
     pub fn show_peers(&self, peers: Rc<Peers>) {
         self.peers.get_or_init(|| peers);
+    }
+
+    /// Somebody may prove who he is. Only the first counts count.
+    pub fn show_logins(&self, logins: Rc<Logins>) {
+        self.logins.get_or_init(|| logins);
     }
 
     /// This service's connections.
@@ -190,6 +198,7 @@ impl<D: BlockDevice + 'static, C: Clock> Site<D, C> {
                 let now = self.clock.now();
                 peers.all().iter().map(|peer| PeerView::of(peer, now)).collect()
             }),
+            logins: self.logins.get().map_or_else(Vec::new, |logins| logins.counts()),
             http,
             machine: (self.machine)(),
             history: &history,

@@ -3,7 +3,7 @@
 use super::history::{Forecast, History, forecast};
 use super::response::Status;
 use crate::clock::Instant;
-use crate::replicate::{Peer, Progress};
+use crate::replicate::{Peer, Progress, Way};
 use crate::tcp::NetStatus;
 use crate::venti::connections::Counters;
 use crate::venti::latency::Latencies;
@@ -84,6 +84,8 @@ pub(super) struct View<'a> {
     pub(super) names: Option<NamesView>,
     /// In the order of their names.
     pub(super) peers: Vec<PeerView>,
+    /// What came of those who wanted to prove who they are, by outcome.
+    pub(super) logins: Vec<(&'static str, u64)>,
     pub(super) http: HttpView,
     pub(super) machine: MachineStatus,
     pub(super) history: &'a History,
@@ -206,6 +208,8 @@ pub(super) fn without_scores(text: &str) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct PeerView {
     pub(super) name: String,
+    /// How connections to it are protected.
+    pub(super) way: Way,
     /// In words.
     pub(super) state: String,
     pub(super) progress: Progress,
@@ -219,7 +223,7 @@ impl PeerView {
     pub(super) fn of(peer: &Peer, now: Instant) -> PeerView {
         let progress = peer.progress().clone();
         let (state, lag, holes) = (progress.state.show(now), peer.lag(now), peer.info().holes.len());
-        PeerView { name: peer.name.clone(), state, progress, lag, holes }
+        PeerView { name: peer.name.clone(), way: peer.info().way(), state, progress, lag, holes }
     }
 }
 

@@ -3,6 +3,11 @@
 //! ```text
 //! venti=tcp!10.0.0.2!17034          where the peer's venti is
 //! # granary names=tcp!10.0.0.2!564  where its names are, by 9P; none are exchanged without
+//! # granary names=direct            or so: over the connection to its venti, if that is a Granary behind keys
+//! # granary way=tls                 clear, auth (p9any and TLS-PSK) or tls (TLS 1.3); the port of venti tells it otherwise
+//! # granary pin=sha256=4ac0…         with tls: the certificate that the peer must show
+//! # granary server=barn              with auth: the account that the peer must have; ours unless given
+//! # granary auth=tcp!10.0.0.9        with auth: who gives us tickets
 //! # granary rate=10M                bytes per second at most
 //! # granary hours=22-6              only between these hours (UTC)
 //! arenas0=0x12f3126                 the peer has everything before this offset of arenas0's log
@@ -12,6 +17,7 @@
 //! `ventiprog` goes on from what we write, and we from what it writes: the last assignment counts, comments are its own
 //! affair, and nothing in front of our own lines is ever changed. Must not know who writes the file, nor when.
 
+use super::way::{Access, Way};
 use crate::dial::Dial;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -47,6 +53,10 @@ pub struct Info {
     pub venti: Option<Dial>,
     /// Where its names are, by 9P.
     pub names: Option<Dial>,
+    /// `names=direct`: they are exchanged over the connection to its venti.
+    pub names_directly: bool,
+    /// By which way, and who must be there.
+    pub access: Access,
     /// Bytes per second at most.
     pub rate: Option<u64>,
     /// When it may be sent to.
@@ -162,14 +172,22 @@ impl Info {
         }
         let (key, value) = line.split_once('=').ok_or("our lines are `# granary KEY=VALUE`")?;
         let value = value.trim();
+        if let Some(taken) = self.access.line(key.trim(), value) {
+            return taken.map(|()| Kind::Users);
+        }
         match key.trim() {
+            "names" if value == "direct" => self.names_directly = true,
             "names" => self.names = Some(value.parse().map_err(|error| format!("{error}"))?),
             "rate" => {
                 let rate = parse_size(value).filter(|rate| *rate > 0);
                 self.rate = Some(rate.ok_or("a rate is bytes per second, as in 10M")?);
             }
             "hours" => self.hours = Some(value.parse().map_err(String::from)?),
-            key => return Err(format!("there is no {key}: names, rate and hours are known")),
+            key => {
+                return Err(format!(
+                    "there is no {key}: names, way, pin, server, auth, rate and hours are known"
+                ));
+            }
         }
         Ok(Kind::Users)
     }
@@ -192,10 +210,20 @@ impl Info {
         text
     }
 
+    /// Whether names are exchanged with the peer.
+    pub fn has_names(&self) -> bool {
+        self.names_directly || self.names.is_some()
+    }
+
+    /// The way to the peer.
+    pub fn way(&self) -> Way {
+        self.venti.as_ref().map_or(self.access.way.unwrap_or_default(), |venti| self.access.way_to(venti))
+    }
+
     /// Whether two files say the same of the peer, how far it is apart.
     pub fn is_same_peer(&self, other: &Info) -> bool {
-        (&self.venti, &self.names, self.rate, self.hours)
-            == (&other.venti, &other.names, other.rate, other.hours)
+        (&self.venti, &self.names, self.names_directly, &self.access, self.rate, self.hours)
+            == (&other.venti, &other.names, other.names_directly, &other.access, other.rate, other.hours)
     }
 }
 

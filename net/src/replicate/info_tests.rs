@@ -50,6 +50,8 @@ fn what_is_not_understood_is_told_and_kept() {
         "ventiprog -f x",
         "# granary rate=no",
         "# granary way=x",
+        "# granary pin=sha256=00",
+        "# granary to=x",
         "arenas0=x",
         "# granary hours=7",
         "# granary hole arenas0",

@@ -2,12 +2,13 @@
 //!
 //! Knows a file of the peer. Must not know when its blocks are confirmed: the caller does, and says what may be told.
 
-use super::Road;
-use crate::dial::Dial;
+use super::opening::WayError;
+use super::worker::RoundError;
 use crate::p9::client::{Client, ClientError};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use embedded_io_async::{Read, Write};
 use storage::names::database::TEXT_LEN_MAX;
 use storage::names::{self, Names};
 use storage::score::Score;
@@ -28,15 +29,14 @@ pub(super) struct Exchanged {
 /// Reads the peer's names, and writes those of `ours` that it lacks, unless its file still is the one of hash `told`.
 ///
 /// # Errors
-/// In words.
-pub(super) async fn exchange<R: Road>(
-    road: &R,
-    to: &Dial,
+/// The way there, or in words.
+pub(super) async fn exchange<R: Read, W: Write>(
+    open: impl AsyncFn() -> Result<(R, W), WayError>,
     ours: Option<&Names>,
     told: Option<Score>,
-) -> Result<Exchanged, String> {
-    let said = |error: ClientError| format!("names: {error}");
-    let (mut client, folder) = attach(road, to).await?;
+) -> Result<Exchanged, RoundError> {
+    let said = |error: ClientError| RoundError::Names(format!("{error}"));
+    let (mut client, folder) = attach(open).await?;
     let path = format!("{folder}/{}", names::FILE);
     let listed = client.list(folder).await.map_err(said)?;
     let is_there = listed.iter().any(|file| file.name.eq_ignore_ascii_case(names::FILE));
@@ -65,17 +65,16 @@ pub(super) async fn exchange<R: Road>(
     }
 }
 
-async fn attach<R: Road>(
-    road: &R,
-    to: &Dial,
-) -> Result<(Client<R::Reader, R::Writer>, &'static str), String> {
+async fn attach<R: Read, W: Write>(
+    open: impl AsyncFn() -> Result<(R, W), WayError>,
+) -> Result<(Client<R, W>, &'static str), RoundError> {
     let mut refused = String::new();
     for (tree, folder) in TREES.into_iter().zip(FOLDERS) {
-        let (reader, writer) = road.open(to, crate::p9::PORT).await?;
+        let (reader, writer) = open().await?;
         match Client::attach(reader, writer, "granary", tree).await {
             Ok(client) => return Ok((client, folder)),
-            Err(error) => refused = format!("names: attaching to {to}: {error}"),
+            Err(error) => refused = format!("attaching: {error}"),
         }
     }
-    Err(refused)
+    Err(RoundError::Names(refused))
 }

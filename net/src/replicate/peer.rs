@@ -4,10 +4,13 @@
 
 use super::info::Info;
 use crate::clock::Instant;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::{Cell, Ref, RefCell};
 use core::fmt::Write;
+use core::net::IpAddr;
 use core::time::Duration;
 use event_listener::{Event, EventListener};
 
@@ -87,6 +90,8 @@ pub struct Peer {
     /// The file as it was read or written last.
     pub(super) text: RefCell<String>,
     pub(super) gone: Cell<bool>,
+    /// Where its hosts were found last.
+    found: RefCell<BTreeMap<String, Vec<IpAddr>>>,
     wake: Event,
 }
 
@@ -98,6 +103,7 @@ impl Peer {
             progress: RefCell::default(),
             text: RefCell::default(),
             gone: Cell::new(false),
+            found: RefCell::default(),
             wake: Event::new(),
         };
         peer.read(text);
@@ -112,9 +118,32 @@ impl Peer {
         }
         *self.text.borrow_mut() = text.to_string();
         *self.info.borrow_mut() = info;
+        self.found.borrow_mut().clear();
         let mut progress = self.progress.borrow_mut();
         (progress.failures, progress.state) = (0, State::default());
         self.wake.notify(usize::MAX);
+    }
+
+    /// The hosts that its file names.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let info = self.info();
+        let hosts: BTreeSet<&str> = info.venti.iter().chain(&info.names).map(|dial| &*dial.host).collect();
+        hosts.into_iter().filter(|host| host.parse::<IpAddr>().is_err()).map(ToString::to_string).collect()
+    }
+
+    /// Its host was found at these addresses.
+    pub(super) fn is_at(&self, host: &str, addresses: &[IpAddr]) {
+        self.found.borrow_mut().insert(host.to_string(), addresses.to_vec());
+    }
+
+    /// Whether its file says that it is at this address, or says a name that was found there.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        let (info, found, address) = (self.info(), self.found.borrow(), address.to_canonical());
+        let mut hosts = info.venti.iter().chain(&info.names).map(|dial| dial.host.as_str());
+        hosts.any(|host| match host.parse::<IpAddr>() {
+            Ok(known) => known.to_canonical() == address,
+            Err(_) => found.get(host).is_some_and(|all| all.iter().any(|at| at.to_canonical() == address)),
+        })
     }
 
     /// What its file says, and how far it is.
@@ -155,6 +184,10 @@ impl Peer {
         let (info, progress) = (self.info(), self.progress());
         let mut text = String::new();
         let _ = writeln!(text, "state {}", progress.state.show(now));
+        let _ = writeln!(text, "way {}", info.way());
+        if info.names_directly {
+            text += "names direct\n";
+        }
         for (key, address) in [("venti", &info.venti), ("names", &info.names)] {
             if let Some(address) = address {
                 let _ = writeln!(text, "{key} {address}");

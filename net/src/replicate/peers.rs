@@ -13,6 +13,7 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::net::IpAddr;
 use core::pin::pin;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -54,6 +55,11 @@ impl Peers {
     /// The one of this name.
     pub fn get(&self, name: &str) -> Option<Rc<Peer>> {
         self.list.borrow().get(name).cloned()
+    }
+
+    /// Whether one of them is at this address.
+    pub fn have_address(&self, address: IpAddr) -> bool {
+        self.list.borrow().values().any(|peer| peer.has_address(address))
     }
 
     /// What is told of one; `None` if there is no such peer.

@@ -4,10 +4,14 @@
 
 use super::Road;
 use super::blocks::{Push, update_lag};
+use super::direct::{self, Direct};
 use super::names::exchange;
+use super::opening::{Opened, Opener, WayError};
 use super::pace::{Pace, wait_after};
 use super::peer::{Peer, State};
 use super::peers::{Parts, Peers};
+use super::reach::look_up;
+use super::way::Service;
 use crate::clock::{Clock, Instant};
 use crate::rng::Rng;
 use crate::venti::client::{Client, ClientError, Settings, connect};
@@ -16,6 +20,7 @@ use alloc::string::{String, ToString};
 use core::cell::Cell;
 use core::pin::pin;
 use core::time::Duration;
+use embedded_io_async::{Read, Write};
 use futures_util::future::{Either, select};
 use storage::device::BlockDevice;
 use storage::fat::FatError;
@@ -27,10 +32,12 @@ use storage::store::StoreError;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often to ask a peer for its names.
 const ASK: Duration = Duration::from_secs(60);
+/// How often to ask where a peer's hosts are.
+const LOOK_UP: Duration = Duration::from_secs(300);
 /// How often to look whether a peer can mend what it could not before.
 const MEND: Duration = Duration::from_secs(600);
 /// Time for a connection to be opened, and for an exchange of names.
-const OPEN_TIME: Duration = Duration::from_secs(30);
+const OPEN_TIME: Duration = Duration::from_secs(90);
 const NAMES_TIME: Duration = Duration::from_secs(120);
 /// Time between two writes of a peer's file.
 const SAVE_TIME: Duration = Duration::from_secs(5);
@@ -41,9 +48,17 @@ pub(super) enum RoundError {
     /// The peer, or the way to it.
     #[error("venti: {0}")]
     Peer(#[from] ClientError),
-    /// It could not be reached, or names could not be exchanged.
+    /// It could not be reached, or is not who it should be, or does not take us for who we are.
     #[error("{0}")]
-    Road(String),
+    Way(#[from] WayError),
+    /// Names could not be exchanged.
+    #[error("names: {0}")]
+    Names(String),
+    /// There is no way to exchange them.
+    #[error(
+        "names: the peer's venti exchanges none with us: it is no Granary, or gives us no role replicate, or is reached in clear"
+    )]
+    NoNames,
     /// Our own disk.
     #[error("our own disk: {0}")]
     Disk(String),
@@ -72,6 +87,10 @@ struct Memory {
     /// When it is worth while to try to mend again.
     mend_at: Cell<Instant>,
     saved_at: Cell<Instant>,
+    /// Whether the peer's venti answers questions about names.
+    gives_names: Cell<bool>,
+    /// When the peer's hosts are to be looked up again.
+    look_up_at: Cell<Instant>,
     /// Rounds so far.
     rounds: Cell<u64>,
 }
@@ -139,8 +158,23 @@ where
                 return true;
             }
             rested = true;
+            self.look_up(memory).await;
             let tick = self.parts.clock.sleep_until(self.parts.clock.now().plus(LOOK));
             select(woken, pin!(tick)).await;
+        }
+    }
+
+    /// Finds out where the peer's hosts are, now and then: whoever comes from there is the peer.
+    async fn look_up(&self, memory: &Memory) {
+        let Parts { road, clock, .. } = &*self.parts;
+        if clock.now() < memory.look_up_at.get() {
+            return;
+        }
+        memory.look_up_at.set(clock.now().plus(LOOK_UP));
+        for host in self.peer.hosts() {
+            if let Err(error) = look_up(road, clock, &self.peer, &host).await {
+                log::debug!("peer {}: {error}", self.peer.name);
+            }
         }
     }
 
@@ -150,7 +184,7 @@ where
         let is_behind = update_lag(&self.parts.store, peer, now);
         let (has_address, has_names, hours) = {
             let info = peer.info();
-            (info.venti.is_some(), info.names.is_some(), info.hours)
+            (info.venti.is_some(), info.has_names(), info.hours)
         };
         let quiet = match &peer.progress().state {
             _ if !has_address => Some(State::NoAddress),
@@ -183,7 +217,7 @@ where
             self.peer.change(|progress| progress.state = State::Sending);
             self.push(memory).await?;
         }
-        if self.peer.info().names.is_some() {
+        if self.peer.info().has_names() {
             self.peer.change(|progress| progress.state = State::Names);
             self.exchange_names(memory, &published, version).await?;
         }
@@ -191,14 +225,45 @@ where
     }
 
     async fn push(&self, memory: &Memory) -> Result<(), RoundError> {
-        let parts = &self.parts;
+        self.with_venti(async |client| self.push_over(memory, client).await).await
+    }
+
+    /// Does some work over a connection to the peer's venti.
+    async fn with_venti(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<(), RoundError>,
+    ) -> Result<(), RoundError> {
         let Some(address) = self.peer.info().venti.clone() else { return Ok(()) };
-        let open = parts.road.open(&address, crate::venti::PORT);
-        let (reader, writer) = self.within(OPEN_TIME, open).await?.map_err(RoundError::Road)?;
+        let opener = self.opener();
+        let opened = self.within(OPEN_TIME, opener.open(&address, Service::Venti)).await??;
+        let Opened { reader, writer, said } = opened;
+        let done = self.work_over(reader, writer, work).await;
+        // Of a connection that failed, TLS knows more than venti.
+        done.map_err(|error| match (&error, said.take()) {
+            (RoundError::Peer(failed), Some(why)) if failed.is_of_stream() => why.into(),
+            _ => error,
+        })
+    }
+
+    /// Opens connections to this peer.
+    fn opener(&self) -> Opener<'_, F, C, R> {
+        let Parts { road, clock, nine_fat, .. } = &*self.parts;
+        let info = self.peer.info();
+        let (access, way) = (info.access.clone(), info.way());
+        Opener { road, clock, nine_fat, peer: &self.peer, access, way }
+    }
+
+    async fn work_over(
+        &self,
+        reader: impl Read,
+        writer: impl Write,
+        work: impl AsyncFnOnce(&Client) -> Result<(), RoundError>,
+    ) -> Result<(), RoundError> {
+        let parts = &self.parts;
         let settings = Settings { uid: "granary", ..Settings::default() };
         let (client, drive) = connect(reader, writer, parts.clock.clone(), settings).await?;
         let work = async {
-            self.push_over(memory, &client).await?;
+            work(&client).await?;
             // How the peer takes it no longer matters.
             let _ = self.within(LOOK, client.clone().goodbye()).await;
             Ok(())
@@ -214,6 +279,7 @@ where
         let parts = &self.parts;
         let (clock, peer) = (&parts.clock, &*self.peer);
         let window = parts.window / self.peers.len().max(1);
+        memory.gives_names.set(client.has_names());
         let push = Push { store: &parts.store, clock, client, peer, pace: &memory.pace, window };
         if self.is_to_mend(memory, clock.now()) {
             memory.mend_at.set(clock.now().plus(MEND));
@@ -233,31 +299,65 @@ where
         published: &Names,
         version: u64,
     ) -> Result<(), RoundError> {
-        let (clock, peer) = (&self.parts.clock, &self.peer);
-        let (to, owes_nothing) = {
+        let peer = &self.peer;
+        let (to, owes_nothing, is_direct) = {
             let info = peer.info();
-            (info.names.clone(), info.holes.is_empty())
+            // Whoever lacks blocks is told no names.
+            let owes_nothing = info.holes.is_empty() && info.venti.is_some();
+            (info.names.clone(), owes_nothing, info.names_directly || memory.gives_names.get())
         };
-        // Whoever lacks blocks is told no names.
-        let owes_nothing = owes_nothing && peer.info().venti.is_some();
-        let Some(to) = to else { return Ok(()) };
         let before = memory.told.get();
         let told = before.filter(|(told, _)| *told == version).map(|(_, hash)| hash);
-        let work = exchange(&self.parts.road, &to, owes_nothing.then_some(published), told);
-        let exchanged = self.within(NAMES_TIME, work).await?.map_err(RoundError::Road)?;
-        let hash = Score::of(&exchanged.theirs);
-        if before.is_none_or(|(_, known)| known != hash) {
-            let merged = self.parts.names.merge(&exchanged.theirs, clock.wall()).await;
-            let new = merged.map_err(|error| RoundError::Disk(error.to_string()))?;
-            peer.change(|progress| progress.names_received += new.len() as u64);
-            if !new.is_empty() {
-                log::info!("peer {}: {} new names, which wait for their blocks", peer.name, new.len());
+        if is_direct {
+            let mut done = None;
+            let work = self.with_venti(async |client| {
+                memory.gives_names.set(client.has_names());
+                if client.has_names() {
+                    done = Some(direct::exchange(client, published, owes_nothing, told).await?);
+                }
+                Ok(())
+            });
+            self.within(NAMES_TIME, work).await??;
+            if let Some(Direct { digest, theirs, sent }) = done {
+                if let Some(theirs) = theirs {
+                    self.take_names(&theirs).await?;
+                }
+                self.exchanged(memory, (version, digest), sent);
+                return Ok(());
             }
         }
-        peer.change(|progress| progress.names_sent += exchanged.sent);
-        memory.told.set(Some((version, hash)));
-        memory.ask_at.set(clock.now().plus(ASK));
+        let Some(to) = to else { return Err(RoundError::NoNames) };
+        let opener = self.opener();
+        let open = async || {
+            let Opened { reader, writer, .. } = opener.open(&to, Service::Tree).await?;
+            Ok((reader, writer))
+        };
+        let work = exchange(open, owes_nothing.then_some(published), told);
+        let exchanged = self.within(NAMES_TIME, work).await??;
+        let hash = Score::of(&exchanged.theirs);
+        if before.is_none_or(|(_, known)| known != hash) {
+            self.take_names(&exchanged.theirs).await?;
+        }
+        self.exchanged(memory, (version, hash), exchanged.sent);
         Ok(())
+    }
+
+    /// Names that came wait for their blocks.
+    async fn take_names(&self, theirs: &[u8]) -> Result<(), RoundError> {
+        let peer = &self.peer;
+        let merged = self.parts.names.merge(theirs, self.parts.clock.wall()).await;
+        let new = merged.map_err(|error| RoundError::Disk(error.to_string()))?;
+        peer.change(|progress| progress.names_received += new.len() as u64);
+        if !new.is_empty() {
+            log::info!("peer {}: {} new names, which wait for their blocks", peer.name, new.len());
+        }
+        Ok(())
+    }
+
+    fn exchanged(&self, memory: &Memory, told: (u64, Score), sent: u64) {
+        self.peer.change(|progress| progress.names_sent += sent);
+        memory.told.set(Some(told));
+        memory.ask_at.set(self.parts.clock.now().plus(ASK));
     }
 
     async fn within<T>(&self, time: Duration, work: impl Future<Output = T>) -> Result<T, RoundError> {

@@ -1,6 +1,6 @@
 //! The server's end as a service needs it: the gate, the proof, a line in the log for whoever does not get in.
 
-use super::{Gate, Identity, Means, Secured, accept};
+use super::{Gate, Identity, Logins, Means, Secured, accept};
 use crate::auth::UserName;
 use crate::clock::Clock;
 use crate::rng::Rng;
@@ -15,12 +15,14 @@ pub struct Door<C, G> {
     pub means: Means<C, G>,
     /// How many may try.
     pub gate: Rc<Gate>,
+    /// What came of it.
+    pub logins: Rc<Logins>,
 }
 
 impl<C: Clock, G: Rng> Door<C, G> {
     /// A door through which nobody has come.
     pub fn new(clock: C, rng: G) -> Door<C, G> {
-        Door { means: Means::new(clock, rng), gate: Gate::new() }
+        Door { means: Means::new(clock, rng), gate: Gate::new(), logins: Rc::default() }
     }
 
     /// Lets a client in that proves itself and `may_connect`. `None`: it did not; drop what is left.
@@ -34,19 +36,21 @@ impl<C: Clock, G: Rng> Door<C, G> {
         let pass = match self.gate.enter(peer.ip(), self.means.clock.now()) {
             Ok(pass) => pass,
             Err(refused) => {
-                log::debug!("{peer}: {refused}");
+                self.logins.refused(refused.outcome(), peer, &refused, self.means.clock.now());
                 return None;
             }
         };
         match accept(reader, writer, identity, may_connect, &self.means).await {
             Ok(secured) => {
                 pass.admitted();
+                self.logins.admitted();
                 log::info!("{peer}: {} logged in", secured.user);
                 Some(secured)
             }
             Err(error) => {
-                pass.failed(self.means.clock.now());
-                log::warn!("{peer}: login failed: {error}");
+                let now = self.means.clock.now();
+                pass.failed(now);
+                self.logins.refused(error.outcome(), peer, &error, now);
                 None
             }
         }

@@ -12,6 +12,7 @@
 //! | [`halves`] | what comes of it: a half that reads and a half that writes |
 //! | [`gate`] | how many may prove themselves at a time, and how often |
 //! | [`identity`] | who a node is, as its nvram says |
+//! | [`logins`] | what came of those who tried: counts, and few lines in the log |
 //! | [`door`] | all of it, as a service needs it |
 //!
 //! This is what 9front's `tlssrv -A` and `tlsclient -a` do.
@@ -24,6 +25,7 @@ pub mod gate;
 pub mod halves;
 pub mod identity;
 mod line;
+pub mod logins;
 pub mod tickets;
 
 pub use accept::{Identity, accept};
@@ -33,7 +35,8 @@ pub use error::{ChannelError, SecureError};
 pub use gate::Gate;
 pub use halves::{Reader, Writer};
 pub use identity::read_identity;
-pub use tickets::{AuthServers, NoAuthServers, RoadToServers};
+pub use logins::Logins;
+pub use tickets::{AuthServers, NoAuthServers};
 
 use crate::auth::UserName;
 use crate::clock::{Clock, Instant};

@@ -48,6 +48,28 @@ impl Fingerprint {
     }
 }
 
+impl FromStr for Fingerprint {
+    type Err = BadFingerprint;
+
+    /// `sha256=` and 64 hexadecimal digits; the word `x509` may stand before.
+    fn from_str(text: &str) -> Result<Fingerprint, BadFingerprint> {
+        let text = text.trim();
+        let text = text.strip_prefix("x509 ").unwrap_or(text).trim_start();
+        let digits = text.strip_prefix("sha256=").ok_or(BadFingerprint)?;
+        let mut bytes = [0; 32];
+        base16ct::mixed::decode(digits, &mut bytes)
+            .ok()
+            .filter(|all| all.len() == 32)
+            .ok_or(BadFingerprint)?;
+        Ok(Fingerprint(bytes))
+    }
+}
+
+/// A text that is no hash of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a certificate is named by sha256= and 64 hexadecimal digits, as `granary key show` prints it")]
+pub struct BadFingerprint;
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256=")?;

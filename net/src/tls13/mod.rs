@@ -28,7 +28,7 @@ mod server;
 pub use engine::Peer;
 pub use error::Failure;
 pub use halves::{Ours, Reader, Secured, Writer, accept, dial};
-pub use identity::{BadIdentity, Fingerprint, Identity};
+pub use identity::{BadFingerprint, BadIdentity, Fingerprint, Identity};
 pub use provider::Source;
 pub use serve::serve_venti;
 

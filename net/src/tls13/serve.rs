@@ -6,7 +6,7 @@ use super::halves::{Ours, accept};
 use crate::clock::Clock;
 use crate::rng::Rng;
 use crate::venti::Blocks;
-use crate::venti::allowed::Allowed;
+use crate::venti::allowed::{Allowed, Rights};
 use crate::venti::connections::Ticket;
 use crate::venti::serve::{Ending, Limits, serve_connection};
 use core::pin::pin;
@@ -38,7 +38,8 @@ where
 {
     let mut secured = accept(reader, writer, ours, clock, limits.hello).await?;
     let roles = secured.peer.grant.roles;
-    let allowed = Allowed { blocks, read: roles.read, write: roles.write };
+    let rights = || Rights { read: roles.read, write: roles.write, names: roles.replicate };
+    let allowed = Allowed { blocks, rights };
     let ending =
         serve_connection(&mut secured.reader, &mut secured.writer, &allowed, limits, clock, ticket).await;
     let goodbye = clock.sleep_until(clock.now().plus(GOODBYE));

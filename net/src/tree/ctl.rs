@@ -2,6 +2,7 @@
 
 use crate::dial::Dial;
 use crate::p9::Error;
+use crate::replicate::info::Info;
 use alloc::string::String;
 use storage::names::Binding;
 use storage::score::Score;
@@ -14,7 +15,9 @@ remove NAME vac:SCORE        take a name away, for good
 prove NAME                   read and hash everything beneath a name again; names/NAME tells the result
 set KEY=VALUE                change a line of granary.ini; obeyed at once, or status says that it waits
 unset KEY                    take a line of granary.ini away
-peer NAME VENTI [NAMES]      replicate to the venti at this address, and exchange names with the 9P server at that one
+peer NAME VENTI [NAMES] [KEY=VALUE...]
+                             replicate to the venti at this address, and exchange names with the 9P server at that one;
+                             keys: way (clear, auth, tls), pin, server, auth, rate, hours
 unpeer NAME                  do so no longer
 sync                         make everything durable
 ";
@@ -64,11 +67,7 @@ impl Command {
             "unset" => Command::Set(setting(word("the key")?)?, None),
             "peer" => {
                 let (name, venti) = (peer_name(word("the name")?)?, dial(word("the address of its venti")?)?);
-                let mut info = alloc::format!("venti={venti}\n");
-                if let Ok(names) = word("the address of its names") {
-                    info += &alloc::format!("# granary names={}\n", dial(names)?);
-                }
-                Command::Peer(name, info)
+                return Ok(Command::Peer(name, peer_file(&venti, words)?));
             }
             "unpeer" => Command::Unpeer(peer_name(word("the name")?)?),
             "sync" => Command::Sync,
@@ -99,6 +98,22 @@ fn setting(name: &str) -> Result<&'static str, Error> {
     settings::key(name)
         .map(|key| key.name)
         .ok_or_else(|| Error::new(alloc::format!("there is no setting {name:?}")))
+}
+
+/// The lines with which a peer's file begins.
+fn peer_file<'a>(venti: &Dial, words: impl Iterator<Item = &'a str>) -> Result<String, Error> {
+    let mut text = alloc::format!("venti={venti}\n");
+    for (at, word) in words.enumerate() {
+        match word.contains('=') {
+            true => text += &alloc::format!("# granary {word}\n"),
+            false if at == 0 => text += &alloc::format!("# granary names={}\n", dial(word)?),
+            false => return Err(Error::new("too many words; read ctl for the commands' forms")),
+        }
+    }
+    match Info::parse(text.as_bytes()).problems.first() {
+        None => Ok(text),
+        Some(problem) => Err(Error::new(&problem.what)),
+    }
 }
 
 /// A peer's name becomes that of a file.

@@ -66,6 +66,16 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
         NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings }
     }
 
+    /// The names that the node keeps.
+    pub fn names(&self) -> &NameKeeper<D, F> {
+        &self.names
+    }
+
+    /// The peers that the node replicates to.
+    pub fn peers(&self) -> &Peers {
+        &self.around.peers
+    }
+
     pub(super) fn fat(&self) -> Result<&Rc<NineFat<F>>, Error> {
         self.nine_fat.as_ref().ok_or_else(|| Error::new("this node has no 9fat"))
     }

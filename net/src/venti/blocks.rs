@@ -25,4 +25,14 @@ pub trait Blocks {
     /// Which of these blocks there are, in order. `asker` is a number that no other connection has: what is missing is
     /// expected from it from now on, and is [`Presence::Promised`] to others.
     async fn have(&self, names: &[(Score, BlockType)], asker: u64) -> Result<Vec<Presence>, Text>;
+
+    /// Whether questions about names are answered to this client, which the greeting then announces.
+    fn has_names(&self) -> bool {
+        false
+    }
+
+    /// Answers a question about names.
+    async fn names(&self, _: Bytes) -> Result<Bytes, Text> {
+        Err(Text::new("no names are exchanged here"))
+    }
 }

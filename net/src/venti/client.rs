@@ -81,6 +81,13 @@ pub enum ClientError {
     Stream(ErrorKind),
 }
 
+impl ClientError {
+    /// Whether the stream failed, so that whoever made the stream may know more of it.
+    pub fn is_of_stream(&self) -> bool {
+        matches!(self, ClientError::Stream(_) | ClientError::Closed)
+    }
+}
+
 /// What a server says to a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pong {
@@ -239,6 +246,19 @@ impl Client {
             }
         }
         Ok(Some(presences))
+    }
+
+    /// Whether the server answers questions about names.
+    pub fn has_names(&self) -> bool {
+        self.server().announces(greeting::NAMES)
+    }
+
+    /// Asks a server that [`Client::has_names`] a question about names.
+    pub async fn names(&self, question: Bytes) -> Result<Bytes, ClientError> {
+        match self.handle.shared.call(Message::Tnames(question)).await? {
+            Message::Rnames(answer) => Ok(answer),
+            _ => Err(WRONG_REPLY),
+        }
     }
 
     /// Asks whether the server is there.

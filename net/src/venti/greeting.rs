@@ -14,6 +14,12 @@ pub const OURS: &[u8] = b"venti-04:02-granary have\n";
 /// The word with which a server announces that it answers [`super::message::Message::Thave`].
 pub const HAVE: &str = "have";
 
+/// What a server says that answers [`super::message::Message::Tnames`], too.
+pub const OURS_WITH_NAMES: &[u8] = b"venti-04:02-granary have names\n";
+
+/// The word with which it announces that.
+pub const NAMES: &str = "names";
+
 /// Longest line accepted, newline included.
 pub const MAX_LINE: usize = 1023;
 

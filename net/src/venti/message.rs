@@ -32,6 +32,8 @@ pub mod code {
     pub const R_SYNC: u8 = 17;
     pub const T_HAVE: u8 = 64;
     pub const R_HAVE: u8 = 65;
+    pub const T_NAMES: u8 = 66;
+    pub const R_NAMES: u8 = 67;
 }
 
 /// A string of the protocol: at most [`MAX_TEXT`] bytes, of any values.
@@ -143,6 +145,10 @@ pub enum Message {
     Thave(Vec<(Score, u8)>),
     /// A [`Presence`]'s number for each, in order.
     Rhave(Bytes),
+    /// A question about names. Only for servers that announce [`super::greeting::NAMES`]; an extension of ours.
+    Tnames(Bytes),
+    /// Its answer.
+    Rnames(Bytes),
 }
 
 /// Whether a server has a block.
@@ -217,7 +223,7 @@ impl Tagged {
         let (Ok(code), Ok(tag)) = (frame.try_get_u8(), frame.try_get_u8()) else {
             return Err(Malformed::NoTag);
         };
-        if !matches!(code, 1..=6 | 12..=17 | code::T_HAVE | code::R_HAVE) {
+        if !matches!(code, 1..=6 | 12..=17 | code::T_HAVE..=code::R_NAMES) {
             return Err(Malformed::UnknownType { code, tag });
         }
         let message = parse_body(code, frame).ok_or(Malformed::Body { code, tag })?;
@@ -257,6 +263,8 @@ impl Message {
             Message::Rsync => code::R_SYNC,
             Message::Thave(_) => code::T_HAVE,
             Message::Rhave(_) => code::R_HAVE,
+            Message::Tnames(_) => code::T_NAMES,
+            Message::Rnames(_) => code::R_NAMES,
         }
     }
 }
@@ -291,6 +299,8 @@ fn parse_body(code: u8, mut body: Bytes) -> Option<Message> {
         code::R_SYNC => Message::Rsync,
         code::T_HAVE => Message::Thave(take_names(&mut body)?),
         code::R_HAVE => Message::Rhave(core::mem::take(&mut body)),
+        code::T_NAMES => Message::Tnames(core::mem::take(&mut body)),
+        code::R_NAMES => Message::Rnames(core::mem::take(&mut body)),
         _ => return None,
     };
     body.is_empty().then_some(message)
@@ -368,7 +378,9 @@ fn encode_body(message: &Message, out: &mut Vec<u8>) -> Option<Bytes> {
                 out.push(*block_type);
             }
         }
-        Message::Rhave(presences) => out.extend_from_slice(presences),
+        Message::Rhave(bytes) | Message::Tnames(bytes) | Message::Rnames(bytes) => {
+            out.extend_from_slice(bytes)
+        }
     }
     None
 }

@@ -34,7 +34,7 @@ pub mod session;
 mod signal;
 pub mod store_blocks;
 
-pub use allowed::Allowed;
+pub use allowed::{Allowed, Rights};
 pub use blocks::Blocks;
 pub use message::{Message, Presence, Text};
 pub use store_blocks::StoreBlocks;

@@ -93,7 +93,8 @@ pub async fn serve_connection<R: Read, W: Write, B: Blocks, C: Clock>(
     clock: &C,
     ticket: &Ticket,
 ) -> Ending {
-    let connection = Connection::new(limits, clock, ticket);
+    let greeting = if blocks.has_names() { greeting::OURS_WITH_NAMES } else { greeting::OURS };
+    let connection = Connection::new(limits, clock, ticket, greeting);
     let work = async {
         let (ending, (), ()) = futures_util::try_join!(
             connection.read_requests(&mut reader),
@@ -125,9 +126,9 @@ struct Connection<'a, C> {
 }
 
 impl<'a, C: Clock> Connection<'a, C> {
-    fn new(limits: &'a Limits, clock: &'a C, ticket: &'a Ticket) -> Self {
+    fn new(limits: &'a Limits, clock: &'a C, ticket: &'a Ticket, greeting: &'static [u8]) -> Self {
         let mut outbox = Outbox::new(limits.coalesce);
-        outbox.push_raw(greeting::OURS);
+        outbox.push_raw(greeting);
         Connection {
             limits,
             clock,
@@ -137,7 +138,7 @@ impl<'a, C: Clock> Connection<'a, C> {
             outbox: RefCell::new(outbox),
             requests: Cell::new(0),
             // The greeting waits in the outbox.
-            bytes: Cell::new(greeting::OURS.len()),
+            bytes: Cell::new(greeting.len()),
             input_ended: Cell::new(false),
             work_ended: Cell::new(false),
             reader: Signal::default(),
@@ -236,7 +237,7 @@ impl<'a, C: Clock> Connection<'a, C> {
                             continue;
                         }
                         Job::Write { .. } => Some(barrier.write_came()),
-                        Job::Read { .. } | Job::Have(_) => None,
+                        Job::Read { .. } | Job::Have(_) | Job::Names(_) => None,
                     };
                     running.push(perform(blocks, self.clock, self.ticket.number(), Task { tag, job, epoch }));
                 }
@@ -338,6 +339,7 @@ fn cost(job: &Job) -> usize {
         Job::Write { lump, .. } => lump.len(),
         Job::Sync => 0,
         Job::Have(names) => names.len() * size_of::<(Score, BlockType)>(),
+        Job::Names(question) => MAX_LUMP.max(question.len()),
     }
 }
 
@@ -370,6 +372,7 @@ async fn perform<B: Blocks, C: Clock>(blocks: &B, clock: &C, asker: u64, task: T
             let presences = blocks.have(&names, asker).await;
             (None, presences.map(|known| Message::Rhave(known.into_iter().map(Presence::to_wire).collect())))
         }
+        Job::Names(question) => (None, blocks.names(question).await.map(Message::Rnames)),
         Job::Sync => (Some(Operation::Sync), blocks.sync().await.map(|()| Message::Rsync)),
     };
     let message = result.unwrap_or_else(|text: Text| Message::Rerror(text));

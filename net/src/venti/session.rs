@@ -33,6 +33,8 @@ pub enum Job {
     },
     /// Say which of these blocks there are.
     Have(Vec<(Score, BlockType)>),
+    /// Answer a question about names.
+    Names(Bytes),
     /// Make durable what arrived on this connection before, and what others were told was written.
     Sync,
 }
@@ -213,6 +215,7 @@ fn request(frame: Bytes) -> Option<Event> {
         Message::Twrite { block_type, lump } => return Some(write(tag, block_type, lump)),
         Message::Tsync => return Some(Event::Job(tag, Job::Sync)),
         Message::Thave(names) => return Some(have(tag, names)),
+        Message::Tnames(question) => return Some(Event::Job(tag, Job::Names(question))),
         Message::Tgoodbye => return Some(Event::Close(Closing::Goodbye)),
         Message::Tping => Message::Rping,
         _ => Message::Rerror(Text::new("unknown request")),

@@ -1,5 +1,6 @@
 //! A colony in one process: nodes on simulated disks, a network that loses, cuts and parts, and time that costs nothing.
 
+pub mod keys;
 mod network;
 mod node;
 

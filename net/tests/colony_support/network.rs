@@ -1,11 +1,12 @@
 //! The network: who can reach whom, and when a connection is cut or stops.
 
+use super::keys::SimRng;
 use super::node::Served;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use net::dial::Dial;
-use net::replicate::Road;
+use net::replicate::{Keys, Road};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use storage::simulation::SeededRng;
@@ -20,6 +21,8 @@ pub struct Network {
     pub rng: SeededRng,
     nodes: RefCell<BTreeMap<String, Weak<Served>>>,
     parted: RefCell<BTreeSet<(String, String)>>,
+    /// The names that were asked for, in the order of their addresses: what a name server would know.
+    known: RefCell<Vec<String>>,
     /// One of so many connections is cut after some bytes, and one stops moving. 0: none.
     pub cut_one_of: Cell<u64>,
     /// Bytes per second of a connection; 0: no limit. Each write takes its time.
@@ -36,6 +39,7 @@ impl Network {
             rng: SeededRng::new(seed),
             nodes: RefCell::default(),
             parted: RefCell::default(),
+            known: RefCell::default(),
             cut_one_of: Cell::new(0),
             speed: Cell::new(0),
             delay: Cell::default(),
@@ -49,6 +53,21 @@ impl Network {
 
     pub fn leave(&self, name: &str) {
         self.nodes.borrow_mut().remove(name);
+    }
+
+    /// The address of a node: 10.0.0.1 is the first that anybody asked for.
+    pub fn address(&self, name: &str) -> IpAddr {
+        let mut known = self.known.borrow_mut();
+        let at = known.iter().position(|other| other == name).unwrap_or_else(|| {
+            known.push(name.to_owned());
+            known.len() - 1
+        });
+        Ipv4Addr::new(10, 0, 0, at as u8 + 1).into()
+    }
+
+    fn name(&self, address: IpAddr) -> Option<String> {
+        let IpAddr::V4(address) = address else { return None };
+        self.known.borrow().get(usize::from(address.octets()[3]).checked_sub(1)?).cloned()
     }
 
     /// Two nodes no longer reach one another, or do again.
@@ -73,24 +92,37 @@ impl Network {
 pub struct Path {
     pub network: Rc<Network>,
     pub from: String,
+    pub keys: Keys<SimRng>,
 }
 
 impl Road for Path {
     type Reader = Reader;
     type Writer = Writer;
 
-    async fn open(&self, to: &Dial, port: u16) -> Result<(Reader, Writer), String> {
+    type Rng = SimRng;
+
+    /// The first address of each name is one at which nobody answers.
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        Ok(vec![Ipv4Addr::new(10, 0, 0, 250).into(), self.network.address(host)])
+    }
+
+    fn keys(&self) -> &Keys<SimRng> {
+        &self.keys
+    }
+
+    async fn connect(&self, to: SocketAddr) -> Result<(Reader, Writer), String> {
         let network = &self.network;
-        let port = to.port_or(port);
-        let pair = (self.from.clone(), to.host.clone());
+        let port = to.port();
+        let host = network.name(to.ip()).ok_or("nobody is there")?;
+        let pair = (self.from.clone(), host.clone());
         if network.parted.borrow().contains(&pair) {
             tokio::time::sleep(Duration::from_secs(5)).await;
             return Err("no route".to_owned());
         }
-        let node = network.nodes.borrow().get(&to.host).and_then(Weak::upgrade);
+        let node = network.nodes.borrow().get(&host).and_then(Weak::upgrade);
         let node = node.ok_or("connection refused")?;
         let (near, far) = tokio::io::duplex(ROOM);
-        node.serve(self.delayed(far), port);
+        node.serve(self.delayed(far), port, SocketAddr::new(network.address(&self.from), 40_000));
         let rng = &network.rng;
         let one_of = network.cut_one_of.get();
         let end = match one_of > 0 && rng.chance(1, one_of) {

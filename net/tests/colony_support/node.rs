@@ -1,18 +1,22 @@
 //! A node: the engine that ships, on simulated disks, serving venti and 9P, replicating to its peers.
 
 use super::Given;
+use super::keys::{self, SimRng};
 use super::network::{Network, Path};
-use crate::venti_support::halves;
+use crate::venti_support::{Reader, Writer, halves};
+use net::auth::UserName;
 use net::clock::{Clock, Instant};
-use net::replicate::{Engine, Parts, Peers};
+use net::replicate::{Engine, Parts, Peers, WithNames};
 use net::rng::Rng;
 use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::Connections;
 use net::venti::{Blocks, Presence, StoreBlocks, Text};
-use net::{p9, venti};
+use net::{p9, secure, tls13, venti};
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use storage::Timestamp;
 use storage::block_type::BlockType;
@@ -22,6 +26,7 @@ use storage::fat::{NineFat, Volume};
 use storage::make;
 use storage::names::{Binding, NameKeeper};
 use storage::score::Score;
+use storage::settings::Users;
 use storage::simulation::SeededRng;
 use storage::store::{Store, StorePart, StoreParts, StoreSettings};
 use tokio::io::DuplexStream;
@@ -47,6 +52,9 @@ impl Disks {
         for (name, text) in peers {
             volume.replace(&format!("{name}.info"), text.as_bytes(), Timestamp(1)).await.unwrap();
         }
+        // Whoever is listed here and is the node itself does no harm.
+        let thumbprints = keys::thumbprints("");
+        volume.replace(tls13::THUMBPRINTS_FILE, thumbprints.as_bytes(), Timestamp(1)).await.unwrap();
         Disks { arenas: arenas.live(), fat: fat.live() }
     }
 }
@@ -129,16 +137,36 @@ pub struct Served {
     clock: NodeClock,
     venti: Rc<Connections>,
     p9: Rc<Connections>,
+    nine_fat: Rc<NineFat<Disk>>,
+    certificate: tls13::Identity,
+    door: secure::Door<NodeClock, SimRng>,
+    users: Users,
+    peers: Rc<Peers>,
     tasks: RefCell<JoinSet<()>>,
 }
 
 impl Served {
     /// Serves one connection.
-    pub fn serve(&self, stream: DuplexStream, port: u16) {
+    pub fn serve(&self, stream: DuplexStream, port: u16, from: SocketAddr) {
         let (reader, writer) = halves(stream);
         let clock = self.clock.clone();
         let mut tasks = self.tasks.borrow_mut();
-        if port == venti::PORT {
+        if port == tls13::PORT {
+            let Some(ticket) = self.venti.admit(clock.now()) else { return };
+            let (blocks, nine_fat, own) =
+                (self.blocks.clone(), self.nine_fat.clone(), self.certificate.clone());
+            let tree = self.tree.clone();
+            tasks.spawn_local(async move {
+                let trusted = Arc::new(tls13::files::peers(&nine_fat).await.unwrap());
+                let ours = tls13::Ours { identity: &own, trusted, source: &keys::SOURCE };
+                let limits = venti::serve::Limits::default();
+                // What comes of it the other end knows.
+                let blocks = WithNames::new(&*blocks, Some(tree.names()), &clock);
+                let _ = tls13::serve_venti((reader, writer), ours, &blocks, &limits, &clock, &ticket).await;
+            });
+        } else if [secure::VENTI_PORT, secure::P9_PORT].contains(&port) {
+            tasks.spawn_local(self.behind_authentication((reader, writer), port, from));
+        } else if port == venti::PORT {
             let Some(ticket) = self.venti.admit(clock.now()) else { return };
             let blocks = self.blocks.clone();
             tasks.spawn_local(async move {
@@ -153,6 +181,47 @@ impl Served {
                 let limits = p9::Limits::default();
                 p9::serve_connection(reader, writer, &files, &limits, &clock, &ticket).await;
             });
+        }
+    }
+}
+
+impl Served {
+    /// Serves one connection behind p9any, as nodes do.
+    fn behind_authentication(
+        &self,
+        halves: (Reader, Writer),
+        port: u16,
+        from: SocketAddr,
+    ) -> impl Future<Output = ()> + use<> {
+        let connections = if port == secure::VENTI_PORT { &self.venti } else { &self.p9 };
+        let (clock, ticket) = (self.clock.clone(), connections.admit(self.clock.now()));
+        let (blocks, tree, door) = (self.blocks.clone(), self.tree.clone(), self.door.clone());
+        let (users, peers) = (self.users.clone(), self.peers.clone());
+        async move {
+            let Some(ticket) = ticket else { return };
+            let roles =
+                |user: &UserName| users.roles_at(user.as_str(), from.ip(), || peers.have_address(from.ip()));
+            let own = keys::account();
+            let Some(secured) = door.let_in(halves, from, &own, |user| roles(user).is_some()).await else {
+                return;
+            };
+            let Some(roles) = roles(&secured.user) else { return };
+            let secure::Secured { mut reader, mut writer, .. } = secured;
+            if port == secure::VENTI_PORT {
+                let rights =
+                    || venti::Rights { read: roles.read, write: roles.may_write(), names: roles.replicate };
+                let with_names = WithNames::new(&*blocks, Some(tree.names()), &clock);
+                let allowed = venti::Allowed { blocks: &with_names, rights };
+                let limits = venti::serve::Limits::default();
+                venti::serve::serve_connection(&mut reader, &mut writer, &allowed, &limits, &clock, &ticket)
+                    .await;
+            } else {
+                let rights = Rights { read: roles.read, names: roles.may_name(), admin: roles.admin };
+                let files = NodeFiles { tree, rights, client: "a peer".into() };
+                let limits = p9::Limits::default();
+                p9::serve_connection(&mut reader, &mut writer, &files, &limits, &clock, &ticket).await;
+            }
+            writer.close(&clock, secure::GOODBYE).await;
         }
     }
 }
@@ -189,7 +258,7 @@ impl Node {
             names: names.clone(),
             clock: clock.clone(),
             rng: NodeRng(Rc::new(SeededRng::new(seed))),
-            road: Path { network: network.clone(), from: name.to_owned() },
+            road: Path { network: network.clone(), from: name.to_owned(), keys: keys::keys(name) },
             window: 16 << 20,
         };
         let (engine, peers) = Engine::new(parts);
@@ -223,6 +292,11 @@ impl Node {
             clock: clock.clone(),
             venti: Connections::new(32),
             p9: Connections::new(32),
+            nine_fat: nine_fat.clone(),
+            certificate: keys::certificate(name),
+            door: secure::Door::new(clock.clone(), SimRng),
+            users: "barn replicate".parse().unwrap(),
+            peers: peers.clone(),
             tasks: RefCell::new(tasks),
         });
         network.enter(name, &served);

@@ -4,20 +4,23 @@ use super::{BOOT_LIMIT, Bench, Node};
 use crate::machine::Forward;
 use crate::{ports, tree};
 use anyhow::{Context, Result, bail, ensure};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The host, as a guest sees it on QEMU's own network.
 const HOST: &str = "10.0.2.2";
 
-/// A node whose tree may be changed by all, and the port of it.
-fn node<'a>(bench: &'a Bench, disk: &Path) -> Result<(Node<'a>, u16)> {
+/// A node whose tree may be changed by all, the port of it, and that of its venti by TLS.
+fn node<'a>(bench: &'a Bench, disk: &Path) -> Result<(Node<'a>, u16, u16)> {
     let mut node = bench.node(disk)?;
-    let port = ports::choose(0)?;
+    let (port, tls_port) = (ports::choose(0)?, ports::choose(0)?);
     node.spec.forwards.push(Forward { host: port, guest: 564 });
-    Ok((node, port))
+    node.spec.forwards.push(Forward { host: tls_port, guest: 17035 });
+    Ok((node, port, tls_port))
 }
 
+/// Two nodes, the first of which reaches the second by TLS 1.3 with pinned keys and exchanges names on that way.
+///
 /// Archives and names on one node, waits until the other shows the name, and restores there with the first one gone and
 /// after a power cut. While the other is off, the first one says what it lacks.
 pub fn replicate(bench: &Bench) -> Result<()> {
@@ -26,8 +29,11 @@ pub fn replicate(bench: &Bench) -> Result<()> {
     for disk in &disks {
         bench.programs.create_image(disk, "1G", &settings, &["--arena-size", "64M"])?;
     }
-    let (east, east_port) = node(bench, &disks[0])?;
-    let (west, west_port) = node(bench, &disks[1])?;
+    let [own, pin] = keys(bench, &disks)?;
+    let trust = ["key", "trust", path(&disks[1])?, &own, "--roles", "replicate"];
+    bench.programs.granary(&trust, bench.folder.path())?;
+    let (east, east_port, _) = node(bench, &disks[0])?;
+    let (west, west_port, west_tls) = node(bench, &disks[1])?;
     let granary = |port: u16, arguments: &[&str]| {
         let host = format!("tcp!127.0.0.1!{port}");
         let all: Vec<&str> =
@@ -35,8 +41,8 @@ pub fn replicate(bench: &Bench) -> Result<()> {
         bench.programs.granary(&all, bench.folder.path())
     };
     let mut first = east.boot()?;
-    let [venti, names] = [west.port, west_port].map(|port| format!("tcp!{HOST}!{port}"));
-    granary(east_port, &["ctl", "peer", "west", &venti, &names])?;
+    let venti = format!("tcp!{HOST}!{west_tls}");
+    granary(east_port, &["ctl", "peer", "west", &venti, "names=direct", "way=tls", &format!("pin={pin}")])?;
     let sample = bench.path("sample");
     tree::make_sample(&sample)?;
     let root = bench.programs.vac(&east.host(), &sample)?;
@@ -63,6 +69,18 @@ pub fn replicate(bench: &Bench) -> Result<()> {
     let first = east.boot()?;
     until(|| Ok(granary(east_port, &["peers", "west"])?.contains("lag-bytes 0\n")))?;
     east.stop(first)
+}
+
+/// Makes the nodes' keys. Returns the line by which the first one is trusted, and the hash of the second one.
+fn keys(bench: &Bench, disks: &[PathBuf; 2]) -> Result<[String; 2]> {
+    let make = |disk: &Path| bench.programs.granary(&["key", "new", path(disk)?], bench.folder.path());
+    let (first, second) = (make(&disks[0])?, make(&disks[1])?);
+    let pin = second.split_ascii_whitespace().find(|word| word.starts_with("sha256="));
+    Ok([first.trim().to_owned(), pin.context("a key without a hash")?.to_owned()])
+}
+
+fn path(disk: &Path) -> Result<&str> {
+    disk.to_str().context("a path that is no text")
 }
 
 fn until(is_true: impl Fn() -> Result<bool>) -> Result<()> {

@@ -125,7 +125,8 @@ pub const KEYS: [Key; 25] = [
         values: "NAME ROLE…, NAME ROLE…",
         default: "none: closed",
         meaning: "who may use the ports behind Plan 9's authentication, 27034 for venti and 17020 for 9P, and do \
-            what: read, write, names, replicate, admin; * is everybody with an account",
+            what: read, write, names, replicate, admin, each perhaps with @NETWORK; replicate is for peers alone; * is \
+            everybody with an account",
         at_once: true,
         set: |settings, text| put(&mut settings.users, text.parse()),
     },

@@ -1,9 +1,7 @@
-//! `granary key`: the key and certificate of a node for TLS 1.3, the certificates that it trusts, and the account by which
-//! Plan 9 knows it.
+//! `granary key`: the key and certificate of a node for TLS 1.3, the certificates that it trusts, and its account.
 
-mod account;
+mod nvram;
 
-use super::connect::secret::SecretArgs;
 use super::fat::open;
 use crate::host;
 use crate::host::clock::HostClock;
@@ -31,7 +29,7 @@ const PEM_BEGIN: &[u8] = b"-----BEGIN ";
     after_help = "FILE is a disk, an image of one, or a file with a key and certificate (PEM).\n\nExamples:\n  \
     granary key new a.img --name shed\n  granary key show a.img\n  \
     granary key trust b.img \"$(granary key show a.img)\"\n  granary key new --out node.key\n  \
-    granary key account a.img --user venti --domain lab.example"
+    granary key nvram a.img --user barn --domain lab.example --password-file secret"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -77,19 +75,8 @@ enum KeyCommand {
         #[arg(long, value_name = "ROLES")]
         roles: Option<String>,
     },
-    /// Make a node the account by which Plan 9's machines know it: write the partition nvram.
-    Account {
-        /// The node's disk.
-        file: PathBuf,
-        /// The account.
-        #[arg(long, value_name = "NAME")]
-        user: String,
-        /// The authentication domain.
-        #[arg(long, value_name = "DOMAIN")]
-        domain: String,
-        #[command(flatten)]
-        secret: SecretArgs,
-    },
+    /// Make a disk's node an account of Plan 9's authentication: write its nvram, as 9front's auth/wrkey does.
+    Nvram(nvram::NvramArgs),
 }
 
 /// Runs `granary key`.
@@ -113,10 +100,8 @@ async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
             show(&made, &name, output)?;
         }
         KeyCommand::Show { file, name, output } => show(&load(&file).await?, &name, output)?,
+        KeyCommand::Nvram(args) => nvram::write(args).await?,
         KeyCommand::Trust { file, line, roles } => trust(&file, &line, roles.as_deref()).await?,
-        KeyCommand::Account { file, user, domain, secret } => {
-            account::write(&file, &user, &domain, &secret).await?;
-        }
     }
     Ok(ExitCode::SUCCESS)
 }

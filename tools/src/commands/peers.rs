@@ -62,7 +62,8 @@ fn value<'a>(text: &'a str, key: &str) -> &'a str {
 fn line(name: &str, text: &str) -> String {
     let value = |key| value(text, key);
     let mut line = format!(
-        "{name:<16} {:<24} lacks {} bytes, for {} s; sent {} blocks",
+        "{name:<16} {:<5} {:<24} lacks {} bytes, for {} s; sent {} blocks",
+        value("way"),
         value("state"),
         value("lag-bytes"),
         value("lag-seconds"),

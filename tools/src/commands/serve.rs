@@ -16,6 +16,7 @@ use crate::outcome::{CodedError, OutputArgs};
 use anyhow::{Context, anyhow};
 use http::Http;
 use net::clock::Clock;
+use net::secure::Logins;
 use net::venti::connections::{Connections, Ticket};
 use net::venti::serve::{Limits, serve_connection};
 use net::venti::store_blocks::StoreBlocks;
@@ -30,7 +31,7 @@ use storage::scrub::Keeper;
 use storage::settings::{Scrub, Users};
 use storage::store::{Store, StoreSettings};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Arguments of `granary serve`.
@@ -129,7 +130,7 @@ type HostBlocks = StoreBlocks<HostPart, HostClock>;
 type HostNames = NameKeeper<HostPart, HostPart>;
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut stop = Stop::new()?;
     let threads = start_threads(&args)?;
     let http = match &args.http {
         Some(address) => Some(http::start(listen(address, net::http::PORT).await?, &threads)?),
@@ -140,7 +141,10 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let (store, keeper) = (Rc::new(store), Rc::new(Keeper::new(nine_fat.clone())));
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {
-        true => replicate::start(&store, nine_fat.clone(), &names),
+        true => {
+            let keys = replicate::keys(nvram.as_ref(), nine_fat.as_deref()).await;
+            replicate::start(&store, nine_fat.clone(), &names, keys)
+        }
         false => Rc::default(),
     };
     let tree = p9::tree(Rc::clone(&store), nine_fat.clone(), Rc::clone(&names), Rc::clone(&peers));
@@ -150,12 +154,14 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     };
     let connections = Connections::new(args.connections);
     let blocks = Rc::new(StoreBlocks::new(Rc::clone(&store), HostClock));
-    let behind = secure::start(&args, nvram, &blocks, &connections, &tree).await?;
+    let logins = Rc::new(Logins::default());
+    let behind = secure::start(&args, nvram, &blocks, &connections, &tree, Rc::clone(&logins)).await?;
     let listener = listen(&args.listen, VENTI_PORT).await?;
     let tls = match &args.tls {
         Some(address) => {
             let listener = listen(address, net::tls13::PORT).await?;
-            Some(tls::start(listener, nine_fat, Rc::clone(&blocks), Rc::clone(&connections)).await?)
+            let (blocks, connections) = (Rc::clone(&blocks), Rc::clone(&connections));
+            Some(tls::start(listener, nine_fat, blocks, connections, tree, Rc::clone(&logins)).await?)
         }
         None => None,
     };
@@ -166,23 +172,18 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
         behind: &behind,
     };
     announce(&args, &store, &listener, &others)?;
-    // A task of its own: what it writes is not given up half way when the node is told to stop.
-    tokio::task::spawn_local(scrub(Rc::clone(&store), Rc::clone(&keeper), args.scrub));
-    let walked = Rc::clone(&names);
-    tokio::task::spawn_local(async move { walked.run(|| HostClock.wall(), tokio::time::sleep).await });
+    spawn_keepers(&store, &keeper, &names, args.scrub);
     if let Some(http) = &http {
         http.serving(&store, &connections, names, peers);
+        http.show_logins(logins);
     }
     let mut accepting = std::pin::pin!(accept(&listener, blocks, connections));
     tokio::select! {
         never = &mut accepting => match never {},
         () = store.background(tokio::time::sleep) => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        () = stop.asked() => {}
     }
-    if let Some(http) = &http {
-        http.stopping();
-    }
+    http.iter().for_each(Http::stopping);
     // The store's errors belong to one thread, so they travel as text.
     store.close().await.map_err(|error| anyhow!("stopping: {error}"))?;
     keeper.save(&store, HostClock.wall()).await;
@@ -202,8 +203,38 @@ async fn listen(address: &Dial, default_port: u16) -> anyhow::Result<TcpListener
     listener.with_context(|| format!("listening on {address}"))
 }
 
-async fn scrub(store: Rc<HostStore>, keeper: Rc<Keeper<HostPart>>, setting: Scrub) {
-    keeper.run(&store, setting, || HostClock.wall(), tokio::time::sleep).await;
+/// The scrubber and the walk beneath names, in tasks of their own: what they write is not given up half way when the node is
+/// told to stop.
+fn spawn_keepers(
+    store: &Rc<HostStore>,
+    keeper: &Rc<Keeper<HostPart>>,
+    names: &Rc<HostNames>,
+    setting: Scrub,
+) {
+    let (store, keeper, names) = (Rc::clone(store), Rc::clone(keeper), Rc::clone(names));
+    tokio::task::spawn_local(async move {
+        keeper.run(&store, setting, || HostClock.wall(), tokio::time::sleep).await;
+    });
+    tokio::task::spawn_local(async move { names.run(|| HostClock.wall(), tokio::time::sleep).await });
+}
+
+/// The signals that tell a process to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> anyhow::Result<Stop> {
+        Ok(Stop { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Mounts the 9fat, if there is one.

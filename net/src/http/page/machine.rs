@@ -20,6 +20,7 @@ pub(super) fn section(page: &mut String, view: &View) -> fmt::Result {
     connections(page, "HTTP", view.http.open, &view.http.counters)?;
     writeln!(page, "</table></div></section>")?;
     processors(page, view)?;
+    logins(page, &view.logins)?;
     memory(page, view.store.as_ref(), &view.machine)?;
     network(page, &view.machine)
 }
@@ -55,6 +56,19 @@ fn processors(page: &mut String, view: &View) -> fmt::Result {
         )?;
     }
     writeln!(page, "</table></div></section>")
+}
+
+/// What came of those who wanted to prove who they are; nothing where nobody did.
+fn logins(page: &mut String, logins: &[(&'static str, u64)]) -> fmt::Result {
+    if logins.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Logins</h2><table>")?;
+    for (outcome, count) in logins {
+        let outcome = outcome.replace('_', " ");
+        writeln!(page, "<tr><td>{outcome}</td><td class=\"n\">{}</td></tr>", Commas(*count))?;
+    }
+    writeln!(page, "</table></section>")
 }
 
 fn memory(page: &mut String, store: Option<&StoreView>, machine: &MachineStatus) -> fmt::Result {

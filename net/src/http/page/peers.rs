@@ -12,7 +12,7 @@ pub(super) fn section(page: &mut String, peers: &[PeerView]) -> fmt::Result {
     }
     writeln!(
         page,
-        "<section class=\"wide\"><h2>Peers</h2><div class=\"scroll\"><table><tr><th>name</th><th>state</th>\
+        "<section class=\"wide\"><h2>Peers</h2><div class=\"scroll\"><table><tr><th>name</th><th>way</th><th>state</th>\
          <th class=\"n\">lacks</th><th class=\"n\">for</th><th class=\"n\">blocks sent</th>\
          <th class=\"n\">had already</th><th class=\"n\">per second</th><th class=\"n\">unreadable here</th>\
          <th>last failure</th></tr>"
@@ -27,9 +27,10 @@ fn row(page: &mut String, peer: &PeerView) -> fmt::Result {
     let bad = if progress.last_error.is_some() { " class=\"bad\"" } else { "" };
     writeln!(
         page,
-        "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{} s</td><td class=\"n\">{}</td>\
+        "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{} s</td><td class=\"n\">{}</td>\
          <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td{bad}>{}</td></tr>",
         Escaped(&peer.name),
+        peer.way,
         Escaped(&peer.state),
         Bytes(progress.lag_bytes),
         Commas(peer.lag.as_secs()),

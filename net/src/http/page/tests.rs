@@ -56,6 +56,7 @@ fn peer() -> PeerView {
     };
     PeerView {
         name: "east".into(),
+        way: crate::replicate::Way::Tls,
         state: "sending".into(),
         progress,
         lag: Duration::from_secs(61),
@@ -115,6 +116,7 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
         store,
         names: Some(names()),
         peers: [peer()].into(),
+        logins: [("admitted", 3), ("stranger", 1234)].into(),
         http: HttpView {
             open: 1,
             counters: Served::default(),

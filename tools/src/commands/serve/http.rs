@@ -66,6 +66,11 @@ impl Http {
         self.site.set_stage(Stage::Serving);
     }
 
+    /// What came of logins is shown from now on.
+    pub(super) fn show_logins(&self, logins: Rc<net::secure::Logins>) {
+        self.site.show_logins(logins);
+    }
+
     /// The node is being stopped.
     pub(super) fn stopping(&self) {
         self.site.set_stage(Stage::Stopping);

@@ -8,12 +8,13 @@ use crate::host::stream::{self, Reader, Writer};
 use anyhow::Context;
 use net::auth::UserName;
 use net::clock::Clock;
-use net::p9;
-use net::secure::{Door, GOODBYE, Identity, P9_PORT, Secured, VENTI_PORT, read_identity};
+use net::replicate::WithNames;
+use net::secure::{Door, GOODBYE, Identity, Logins, P9_PORT, Secured, VENTI_PORT, read_identity};
 use net::tree::{NodeFiles, Rights};
 use net::venti::Allowed;
 use net::venti::connections::Connections;
 use net::venti::serve::{Limits, serve_connection};
+use net::{p9, venti};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub(super) async fn start(
     blocks: &Rc<HostBlocks>,
     connections: &Rc<Connections>,
     tree: &Rc<HostTree>,
+    logins: Rc<Logins>,
 ) -> anyhow::Result<Addresses> {
     let (None, None) = (&args.secure, &args.secure_p9) else {
         let nvram =
@@ -66,7 +68,7 @@ pub(super) async fn start(
         let behind = Rc::new(Behind {
             identity: read_identity(&nvram).await.context("who this node is")?,
             users: args.users.clone().unwrap_or_default(),
-            door: Door::new(HostClock, HostRng),
+            door: Door { logins, ..Door::new(HostClock, HostRng) },
             blocks: Rc::clone(blocks),
             connections: Rc::clone(connections),
             tree: Rc::clone(tree),
@@ -108,7 +110,7 @@ impl Behind {
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, what: What) {
         let Some((secured, roles)) = self.let_in(stream, peer).await else { return };
         match what {
-            What::Venti => self.venti(secured, roles).await,
+            What::Venti => self.venti(secured, peer).await,
             What::Tree => self.tree(secured, peer, roles).await,
         }
     }
@@ -116,16 +118,31 @@ impl Behind {
     /// Whoever is at the other end, if it may do anything here.
     async fn let_in(&self, stream: TcpStream, peer: SocketAddr) -> Option<Known> {
         let halves = stream::split(stream).ok()?;
-        let listed = |user: &UserName| self.users.roles(user.as_str()).is_some();
+        let listed = |user: &UserName| self.roles(user, peer).is_some();
         let secured = self.door.let_in(halves, peer, &self.identity, listed).await?;
-        let roles = self.users.roles(secured.user.as_str())?;
+        let roles = self.roles(&secured.user, peer)?;
         Some((secured, roles))
     }
 
-    async fn venti(&self, secured: Secured<Reader, Writer, HostRng>, roles: Roles) {
+    /// What a user may do who comes from there.
+    fn roles(&self, user: &UserName, peer: SocketAddr) -> Option<Roles> {
+        let is_peer = || self.tree.peers().have_address(peer.ip());
+        self.users.roles_at(user.as_str(), peer.ip(), is_peer)
+    }
+
+    async fn venti(&self, secured: Secured<Reader, Writer, HostRng>, peer: SocketAddr) {
         let Secured { user, mut reader, mut writer, .. } = secured;
         if let Some(ticket) = self.connections.admit(HostClock.now()) {
-            let blocks = Allowed { blocks: &*self.blocks, read: true, write: roles.may_write() };
+            let rights = || match self.roles(&user, peer) {
+                Some(roles) => venti::Rights {
+                    read: roles.read,
+                    write: roles.may_write(),
+                    names: roles.replicate || roles.admin,
+                },
+                None => venti::Rights::default(),
+            };
+            let with_names = WithNames::new(&*self.blocks, Some(self.tree.names()), &HostClock);
+            let blocks = Allowed { blocks: &with_names, rights };
             let limits = Limits::default();
             let ending =
                 serve_connection(&mut reader, &mut writer, &blocks, &limits, &HostClock, &ticket).await;

@@ -1,11 +1,14 @@
 //! The hosted node's venti by TLS 1.3.
 
+use super::p9::HostTree;
 use super::{HostBlocks, HostPart};
 use crate::host::clock::HostClock;
 use crate::host::rng::HostRng;
 use crate::host::stream;
 use anyhow::{Context, anyhow};
 use net::clock::Clock;
+use net::replicate::WithNames;
+use net::secure::Logins;
 use net::tls13::{Failure, Identity, Ours, Source, files, serve_venti};
 use net::venti::connections::{Connections, Ticket};
 use net::venti::serve::Limits;
@@ -26,6 +29,8 @@ struct Service {
     fat: Rc<NineFat<HostPart>>,
     blocks: Rc<HostBlocks>,
     connections: Rc<Connections>,
+    tree: Rc<HostTree>,
+    logins: Rc<Logins>,
 }
 
 /// Serves, for as long as the process runs, whoever is listed in `thumbprints`, which is read anew for each connection.
@@ -38,6 +43,8 @@ pub(super) async fn start(
     fat: Option<Rc<NineFat<HostPart>>>,
     blocks: Rc<HostBlocks>,
     connections: Rc<Connections>,
+    tree: Rc<HostTree>,
+    logins: Rc<Logins>,
 ) -> anyhow::Result<String> {
     let fat =
         fat.ok_or_else(|| anyhow!("TLS wants a disk with a 9fat, where the key and thumbprints are"))?;
@@ -49,7 +56,7 @@ pub(super) async fn start(
     }
     log::info!("by TLS this node is {}", identity.fingerprint());
     let address = listener.local_addr()?;
-    spawn_local(accept(listener, Rc::new(Service { identity, fat, blocks, connections })));
+    spawn_local(accept(listener, Rc::new(Service { identity, fat, blocks, connections, tree, logins })));
     Ok(format!("tcp!{}!{}", address.ip(), address.port()))
 }
 
@@ -73,8 +80,11 @@ async fn accept(listener: TcpListener, service: Rc<Service>) {
 
 async fn connection(service: Rc<Service>, stream: TcpStream, peer: SocketAddr, ticket: Ticket) {
     match serve(&service, stream, &ticket).await {
-        Ok(Ok((who, ending))) => log::info!("tls: {peer}, {who}: {ending}"),
-        Ok(Err(failure)) => log::warn!("tls: {peer}: {failure}"),
+        Ok(Ok((who, ending))) => {
+            service.logins.admitted();
+            log::info!("tls: {peer}, {who}: {ending}");
+        }
+        Ok(Err(failure)) => service.logins.refused(failure.outcome(), peer, &failure, HostClock.now()),
         Err(error) => log::warn!("tls: {peer}: {error:#}"),
     }
 }
@@ -85,5 +95,6 @@ async fn serve(service: &Service, stream: TcpStream, ticket: &Ticket) -> anyhow:
     let trusted = Arc::new(files::peers(&service.fat).await?);
     let halves = stream::split(stream).map_err(|error: io::Error| anyhow!(error))?;
     let ours = Ours { identity: &service.identity, trusted, source: &SOURCE };
-    Ok(serve_venti(halves, ours, &*service.blocks, &Limits::default(), &HostClock, ticket).await)
+    let blocks = WithNames::new(&*service.blocks, Some(service.tree.names()), &HostClock);
+    Ok(serve_venti(halves, ours, &blocks, &Limits::default(), &HostClock, ticket).await)
 }
