@@ -100,6 +100,19 @@ struct Watched {
     refuses: Cell<bool>,
 }
 
+impl Watched {
+    fn new(blocks: StoreBlocks<Disk, NodeClock>) -> Watched {
+        Watched {
+            blocks,
+            written: RefCell::default(),
+            confirmed: RefCell::default(),
+            sent_twice: Cell::new(0),
+            writes: Cell::new(0),
+            refuses: Cell::new(false),
+        }
+    }
+}
+
 impl Blocks for Watched {
     async fn read(&self, score: Score, block_type: BlockType, limit: usize) -> Result<bytes::Bytes, Text> {
         self.blocks.read(score, block_type, limit).await
@@ -278,14 +291,7 @@ impl Node {
         let syncing = store.clone();
         tasks.spawn_local(async move { syncing.background(tokio::time::sleep).await });
         tasks.spawn_local(engine.run());
-        let watched = Watched {
-            blocks: StoreBlocks::new(store.clone(), clock.clone()),
-            written: RefCell::default(),
-            confirmed: RefCell::default(),
-            sent_twice: Cell::new(0),
-            writes: Cell::new(0),
-            refuses: Cell::new(false),
-        };
+        let watched = Watched::new(StoreBlocks::new(store.clone(), clock.clone()));
         let served = Rc::new(Served {
             blocks: Rc::new(watched),
             tree: Rc::new(tree),

@@ -58,14 +58,8 @@ pub fn store(data: &[u8]) {
         index_flush_bytes: 64 << 10,
         ..StoreSettings::default()
     };
-    let mut run = Run {
-        disks,
-        settings,
-        store: None,
-        written: Vec::new(),
-        durable: Vec::new(),
-        rotten: false,
-    };
+    let mut run =
+        Run { disks, settings, store: None, written: Vec::new(), durable: Vec::new(), rotten: false };
     block_on(run.all(input));
 }
 
