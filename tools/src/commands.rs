@@ -37,7 +37,7 @@ pub enum Command {
     Fat(fat::Args),
     /// Make bootable disk images.
     Image(image::Args),
-    /// Make and show a node's key, and say whose keys it trusts.
+    /// Make and show a node's key, say whose keys it trusts, and give it an account.
     Key(key::Args),
     /// Measure a venti server.
     Bench(bench::Args),

@@ -144,7 +144,7 @@ fn replicates(users: &str, info: impl Fn(&Process, &str) -> String) {
     let second = Process::start(&[&common[..], &[west], &behind].concat());
     let file = folder.path().join("west.info");
     std::fs::write(&file, info(&second, &lines[1])).unwrap();
-    said(&["fat", "put", east, file.to_str().unwrap(), "west.info"]);
+    said(&["fat", "put", east, "west.info", file.to_str().unwrap()]);
     let first = Process::start(&[&common[..], &[east, "--peers"]].concat());
     let tree = folder.path().join("tree");
     std::fs::create_dir(&tree).unwrap();

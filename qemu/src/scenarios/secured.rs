@@ -143,8 +143,7 @@ fn set_up(bench: &Bench, disk: &Path) -> Result<String> {
     let folder = bench.folder.path();
     let granary = |arguments: &[&str]| bench.programs.granary(arguments, folder);
     std::fs::write(folder.join("password"), PASSWORD)?;
-    let account =
-        ["key", "account", disk, "--user", "venti", "--domain", "lab", "--password-file", "password"];
+    let account = ["key", "nvram", disk, "--user", "venti", "--domain", "lab", "--password-file", "password"];
     granary(&account)?;
     let line = granary(&["key", "new", "--out", "host.key"])?;
     granary(&["key", "trust", disk, line.trim()])?;

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper of a test fails as loudly as the test")]
 #![allow(dead_code, reason = "the helpers of venti are shared with other tests")]
 
+#[path = "../archive_support/mod.rs"]
 mod archive_support;
-mod colony_support;
+mod support;
+mod trials;
+#[path = "../venti_support/mod.rs"]
 mod venti_support;
 
-use colony_support::{Disks, Given, Network, Node, archive, run};
 use std::rc::Rc;
 use std::time::Duration;
 use storage::score::Score;
+use support::{Disks, Given, Network, Node, archive, run};
 use tokio::time::sleep;
 
 const NAMES: [&str; 5] = ["east", "west", "north", "south", "middle"];
@@ -257,7 +260,7 @@ fn blocks_names_and_cursors_go_by_tls_to_the_certificate_that_is_pinned_and_to_n
         let network = Network::new(21);
         let given = archive(1, 8);
         let pin = |name: &str| {
-            let pin = colony_support::keys::certificate(name).fingerprint();
+            let pin = support::keys::certificate(name).fingerprint();
             format!("venti=tcp!west!17035\n# granary names=direct\n# granary pin={pin}\n")
         };
         let nodes = pair(&network, &pin("north"), &given).await;
