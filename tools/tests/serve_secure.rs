@@ -161,7 +161,8 @@ fn replicates(users: &str, info: impl Fn(&Process, &str) -> String) {
     }
     drop(first);
     let restored = folder.path().join("restored");
-    said(&["unvac", "--host", &second.says("address"), &root, restored.to_str().unwrap()]);
+    said(&["unvac", "--host", &second.says("address"), "--into", restored.to_str().unwrap(), &root]);
+    assert_eq!(std::fs::read(restored.join("tree/file")).unwrap(), vec![7; 100_000]);
 }
 
 #[test]
