@@ -1,6 +1,8 @@
 //! The seam for time.
 
+use core::pin::pin;
 use core::time::Duration;
+use futures_util::future::{Either, select};
 use storage::Timestamp;
 
 /// Time since the machine started. Never goes backwards.
@@ -33,4 +35,16 @@ pub trait Clock: Clone + 'static {
 
     /// Returns at `deadline`, at once if it has passed.
     async fn sleep_until(&self, deadline: Instant);
+}
+
+/// What `work` comes to; `None`, and the work is given up, if it takes until `deadline`.
+pub(crate) async fn within<T>(
+    clock: &impl Clock,
+    deadline: Instant,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    match select(pin!(work), pin!(clock.sleep_until(deadline))).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
 }

@@ -3,16 +3,14 @@
 //! Must not know what is said there.
 
 use super::{Peer, Road};
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, within};
 use crate::dial::Dial;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
-use core::pin::pin;
 use core::time::Duration;
-use futures_util::future::{Either, select};
 
 /// Time for a name to be looked up, and for each address to answer.
 const LOOKUP_TIME: Duration = Duration::from_secs(10);
@@ -33,7 +31,7 @@ pub(super) async fn reach<R: Road>(
     for address in &addresses {
         let deadline = clock.now().plus(ADDRESS_TIME);
         let socket = SocketAddr::new(*address, to.port_or(port));
-        match within(clock, deadline, road.connect(socket)).await {
+        match within(clock, deadline, road.connect(socket)).await.unwrap_or_else(silent) {
             Ok(halves) => return Ok(halves),
             Err(error) => failures.push(format!("{address}: {error}")),
         }
@@ -55,20 +53,13 @@ pub(super) async fn look_up<R: Road>(
         return Ok(vec![address]);
     }
     let deadline = clock.now().plus(LOOKUP_TIME);
-    let found = within(clock, deadline, road.addresses(host)).await;
+    let found = within(clock, deadline, road.addresses(host)).await.unwrap_or_else(silent);
     let mut addresses = found.map_err(|error| format!("looking up {host}: {error}"))?;
     addresses.truncate(ADDRESSES_MAX);
     peer.is_at(host, &addresses);
     Ok(addresses)
 }
 
-async fn within<T>(
-    clock: &impl Clock,
-    deadline: Instant,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    match select(pin!(work), pin!(clock.sleep_until(deadline))).await {
-        Either::Left((done, _)) => done,
-        Either::Right(_) => Err("no answer in time".to_string()),
-    }
+fn silent<T>() -> Result<T, String> {
+    Err("no answer in time".to_string())
 }

@@ -12,7 +12,7 @@ use super::peer::{Peer, State};
 use super::peers::{Parts, Peers};
 use super::reach::look_up;
 use super::way::Service;
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Instant, within};
 use crate::rng::Rng;
 use crate::venti::client::{Client, ClientError, Settings, connect};
 use alloc::rc::Rc;
@@ -362,10 +362,7 @@ where
 
     async fn within<T>(&self, time: Duration, work: impl Future<Output = T>) -> Result<T, RoundError> {
         let deadline = self.parts.clock.now().plus(time);
-        match select(pin!(work), pin!(self.parts.clock.sleep_until(deadline))).await {
-            Either::Left((done, _)) => Ok(done),
-            Either::Right(_) => Err(RoundError::TimedOut),
-        }
+        within(&self.parts.clock, deadline, work).await.ok_or(RoundError::TimedOut)
     }
 
     /// Writes the peer's file, if it says something else now and was not changed by anybody meanwhile.

@@ -1,12 +1,12 @@
 //! The server's end.
 
 use super::line::Line;
-use super::{Means, SecureError, Secured, within};
+use super::{Means, SecureError, Secured};
 use crate::auth::dp9ik::server::Event;
 use crate::auth::dp9ik::{Established, Nonces, Server, draw_secret};
 use crate::auth::p9any::Version;
 use crate::auth::{Account, Domain, UserName};
-use crate::clock::Clock;
+use crate::clock::{Clock, within};
 use crate::rng::Rng;
 use crate::tls_psk;
 use embedded_io_async::{Read, Write};
@@ -40,6 +40,7 @@ pub async fn accept<R: Read, W: Write, C: Clock, G: Rng>(
         Ok(Secured { user, server, reader, writer })
     })
     .await
+    .unwrap_or(Err(SecureError::TimedOut))
 }
 
 async fn authenticate<R: Read, W: Write>(

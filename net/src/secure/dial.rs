@@ -2,11 +2,11 @@
 
 use super::line::Line;
 use super::tickets::AuthServers;
-use super::{Means, SecureError, Secured, within};
+use super::{Means, SecureError, Secured};
 use crate::auth::dp9ik::client::{ClosedAt, Event, OwnTickets};
 use crate::auth::dp9ik::{Client, ClientError, Established, Nonces, Tickets, draw_secret};
 use crate::auth::{Account, Domain, UserName};
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, Instant, within};
 use crate::rng::Rng;
 use crate::tls_psk;
 use alloc::format;
@@ -49,6 +49,7 @@ pub async fn dial<R: Read, W: Write, C: Clock, G: Rng>(
         Ok(Secured { user, server, reader, writer })
     })
     .await
+    .unwrap_or(Err(SecureError::TimedOut))
 }
 
 async fn authenticate<R: Read, W: Write, C: Clock, G: Rng>(
@@ -63,14 +64,14 @@ async fn authenticate<R: Read, W: Write, C: Clock, G: Rng>(
         let next = line.run(|input| client.step(input)).await;
         match next.map_err(|error| closed(error, client.closed_at()))? {
             Event::FetchTickets(domain) => {
-                let fetching = async { Ok(fetch(&client, &domain, servers, &means.rng).await) };
+                let fetching = fetch(&client, &domain, servers, &means.rng);
                 match within(&means.clock, tickets_by, fetching).await {
-                    Ok(Ok(tickets)) => client.use_tickets(tickets)?,
-                    Ok(Err(NoTickets::Refused(error))) => return Err(error),
-                    Ok(Err(NoTickets::Unreachable(reason))) => {
+                    Some(Ok(tickets)) => client.use_tickets(tickets)?,
+                    Some(Err(NoTickets::Refused(error))) => return Err(error),
+                    Some(Err(NoTickets::Unreachable(reason))) => {
                         make(&mut client, &domain, reason, &means.rng)?
                     }
-                    Err(_) => make(&mut client, &domain, "it does not answer".to_string(), &means.rng)?,
+                    None => make(&mut client, &domain, "it does not answer".to_string(), &means.rng)?,
                 }
             }
             Event::Established(established) => return Ok(established),

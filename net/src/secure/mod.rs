@@ -39,11 +39,9 @@ pub use logins::Logins;
 pub use tickets::{AuthServers, NoAuthServers};
 
 use crate::auth::UserName;
-use crate::clock::{Clock, Instant};
+use crate::clock::Clock;
 use crate::rng::Rng;
-use core::pin::pin;
 use core::time::Duration;
-use futures_util::future::{Either, select};
 
 /// How long both ends may take until the first byte of what they have to say.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -83,16 +81,4 @@ pub struct Secured<R, W, G> {
     pub reader: Reader<R>,
     /// What the peer is sent.
     pub writer: Writer<W, G>,
-}
-
-/// `work`, unless it takes until `deadline`.
-async fn within<T>(
-    clock: &impl Clock,
-    deadline: Instant,
-    work: impl Future<Output = Result<T, SecureError>>,
-) -> Result<T, SecureError> {
-    match select(pin!(work), pin!(clock.sleep_until(deadline))).await {
-        Either::Left((done, _)) => done,
-        Either::Right(_) => Err(SecureError::TimedOut),
-    }
 }
