@@ -13,6 +13,8 @@ use net::p9::{FRAME_MAX, FRAME_MIN, NO_TAG, Qid, Reply, Request, Stat, StatChang
 use net::tree::Rights;
 use p9_support::{ALL, Node};
 use proptest::prelude::*;
+use std::cell::Cell;
+use std::rc::Rc;
 use storage::block_type::BlockType;
 use storage::names::Stage;
 use storage::score::Score;
@@ -265,6 +267,25 @@ fn each_right_allows_what_it_says_and_no_more() {
                 "{place}"
             );
         }
+    });
+}
+
+#[test]
+fn a_right_that_is_taken_away_is_gone_for_those_who_are_connected() {
+    run(async {
+        let node = Node::new().await;
+        let rights = Rc::new(Cell::new(ALL));
+        let mut client = node.client_with(rights.clone()).await;
+        let denied = || Err(refused("permission denied"));
+        assert_eq!(client.create("9fat", "note", b"1").await, Ok(()));
+        rights.set(Rights { read: true, ..Rights::default() });
+        assert_eq!(client.write("9fat/note", b"2").await, denied());
+        assert_eq!(client.command("ctl", "sync").await, denied());
+        assert_eq!(client.read("9fat/note", 9).await.unwrap(), b"1");
+        rights.set(Rights::default());
+        assert_eq!(client.read("9fat/note", 9).await.unwrap_err(), refused("permission denied"));
+        rights.set(ALL);
+        assert_eq!(client.write("9fat/note", b"2").await, Ok(()), "and it may come back");
     });
 }
 

@@ -1,11 +1,13 @@
-//! How a node gets its addresses: static, by DHCP, by routers; and that it answers pings.
+//! How a node gets its addresses: static, by DHCP, by routers; that it answers pings; and how it asks for those of others.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod tcp_support;
 
 use net::clock::{Clock, Instant};
-use net::tcp::{Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, NetSettings, SettingsError, Stack};
+use net::tcp::{
+    Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, LookupError, NetSettings, SettingsError, Stack,
+};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as WireDuration;
 use smoltcp::wire::{
@@ -23,6 +25,8 @@ use tcp_support::{Card, Hub, Seeded, Weather, World, at, fixed, host, limits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+/// The name server that it names.
+const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 253);
 const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 
 fn settings(ipv4: Ipv4Settings, ipv6: Ipv6Settings) -> NetSettings {
@@ -77,6 +81,7 @@ impl DhcpServer {
                 your_ip: LEASED,
                 server_identifier: Some(SERVER),
                 router: Some(Ipv4Addr::new(10, 0, 0, 1)),
+                dns_servers: Some([NAMES].into_iter().collect()),
                 subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
                 lease_duration: Some(lease_seconds),
                 requested_ip: None,
@@ -299,4 +304,119 @@ fn impossible_cards_and_settings_are_refused() {
     let large = NetSettings { mtu: Some(9000), ..fixed(1) };
     let made = Stack::new(hub.card(1), large, limits(), Seeded::new(1), now);
     assert_eq!(made.err(), Some(SettingsError::Mtu(9000)), "the card takes 1500");
+}
+
+/// A name server: an address a name, and how many of the first questions it leaves unanswered.
+struct NameServer {
+    address: Ipv4Addr,
+    silent: usize,
+    names: Vec<(&'static str, Ipv4Addr)>,
+}
+
+impl NameServer {
+    fn start(mut self, world: &World, hub: &Hub, number: u8) {
+        let mut card = hub.card(number);
+        world.spawn(async move {
+            loop {
+                let frame = card.next_frame().await;
+                self.serve(&card, &frame);
+            }
+        });
+    }
+
+    fn serve(&mut self, card: &Card, frame: &[u8]) -> Option<()> {
+        let ethernet_frame = EthernetFrame::new_checked(frame).ok()?;
+        let asker = ethernet_frame.src_addr().0;
+        if ethernet_frame.ethertype() == EthernetProtocol::Arp {
+            let arp = ArpPacket::new_checked(ethernet_frame.payload()).ok()?;
+            if arp.operation() == ArpOperation::Request && arp.target_protocol_addr() == self.address.octets()
+            {
+                // Tells the asker where the server is, which is answer enough.
+                let asker = Ipv4Addr::from(<[u8; 4]>::try_from(arp.source_protocol_addr()).ok()?);
+                card.send(&arp_request(card.address, self.address, asker));
+            }
+            return None;
+        }
+        let ip = Ipv4Packet::new_checked(ethernet_frame.payload()).ok()?;
+        let udp = UdpPacket::new_checked(ip.payload()).ok()?;
+        if udp.dst_port() != 53 || ip.dst_addr() != self.address {
+            return None;
+        }
+        if self.silent > 0 {
+            self.silent -= 1;
+            return None;
+        }
+        let reply = self.reply(udp.payload());
+        let head = UdpRepr { src_port: 53, dst_port: udp.src_port() };
+        let (from, to) = (IpAddress::Ipv4(self.address), IpAddress::Ipv4(ip.src_addr()));
+        let len = head.header_len() + reply.len();
+        let packet = ipv4(self.address, ip.src_addr(), IpProtocol::Udp, len, |payload| {
+            let mut packet = UdpPacket::new_unchecked(payload);
+            let fill = |payload: &mut [u8]| payload.copy_from_slice(&reply);
+            head.emit(&mut packet, &from, &to, reply.len(), fill, &ChecksumCapabilities::default());
+        });
+        card.send(&ethernet(card.address, asker, EthernetProtocol::Ipv4, &packet));
+        Some(())
+    }
+
+    /// The question again, with an address behind it if one is known (RFC 1035, section 4).
+    fn reply(&self, question: &[u8]) -> Vec<u8> {
+        let wire = |name: &str| {
+            let labels = name.split('.').map(|label| [&[label.len() as u8], label.as_bytes()].concat());
+            labels.collect::<Vec<_>>().concat()
+        };
+        let known = |(name, _): &&(&str, Ipv4Addr)| question[12..].starts_with(&wire(name));
+        let is_a = question[question.len() - 4..] == [0, 1, 0, 1];
+        let address = self.names.iter().find(known).filter(|_| is_a).map(|(_, address)| address);
+        let mut reply = question.to_vec();
+        reply[2..4].copy_from_slice(&[0x81, 0x80]);
+        if let Some(address) = address {
+            reply[7] = 1;
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            reply.extend(address.octets());
+        }
+        reply
+    }
+}
+
+#[test]
+fn a_host_is_looked_up_at_the_server_that_dhcp_names_though_questions_get_lost() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    DhcpServer::start(&world, &hub, SERVER, 600);
+    let east = Ipv4Addr::new(10, 9, 0, 1);
+    NameServer { address: NAMES, silent: 1, names: vec![("east.lab.example", east)] }
+        .start(&world, &hub, 253);
+    let stack = host(&hub, 2, dhcp(), limits());
+    let clock = world.clone();
+    world.run(MINUTE, async move {
+        let early = stack.look_up(&clock, "east.lab.example", &[]).await;
+        assert_eq!(early, Err(LookupError::NoServer));
+        stack.addresses_changed().await;
+        assert_eq!(stack.look_up(&clock, "east.lab.example", &[]).await, Ok(vec![east.into()]));
+        let wrong = stack.look_up(&clock, "west.lab.example", &[]).await.unwrap_err();
+        let expected = "no address of west.lab.example from the name servers 10.0.0.253: check the name, and dns= in granary.ini";
+        assert_eq!(wrong.to_string(), expected);
+        let bad = stack.look_up(&clock, "a..b", &[]).await;
+        assert_eq!(bad, Err(LookupError::BadName { host: "a..b".into() }));
+    });
+}
+
+#[test]
+fn the_next_name_server_is_asked_when_one_is_silent_or_does_not_know() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather::default());
+    let (silent, empty, knowing) = (at(200, 0).ip(), Ipv4Addr::new(10, 0, 0, 252), NAMES);
+    let east = Ipv4Addr::new(10, 9, 0, 1);
+    NameServer { address: empty, silent: 0, names: Vec::new() }.start(&world, &hub, 252);
+    NameServer { address: knowing, silent: 0, names: vec![("east.lab.example", east)] }
+        .start(&world, &hub, 253);
+    let stack = host(&hub, 2, fixed(2), limits());
+    let clock = world.clone();
+    world.run(MINUTE, async move {
+        let servers = [silent, empty.into(), knowing.into()];
+        assert_eq!(stack.look_up(&clock, "east.lab.example", &servers).await, Ok(vec![east.into()]));
+        // The silent one has four seconds; a question to the others is lost while their cards are looked for.
+        assert_eq!(clock.seconds(), 6);
+    });
 }

@@ -114,7 +114,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         spawn(walk(names.clone()));
         site.iter().for_each(|site| site.show_names(names.clone()));
         if let Some(stack) = &stack {
-            let peers = replicate::start(stack, store, nine_fat.clone(), &names, &keys, shares.peer_window);
+            let window = shares.peer_window;
+            let peers = replicate::start(stack, &live, store, nine_fat.clone(), &names, &keys, window);
             site.iter().for_each(|site| site.show_peers(peers.clone()));
             let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
             p9::start(stack, &live, tree.clone());

@@ -61,7 +61,8 @@ async fn serve(stack: Stack, live: Rc<Live>, tree: Rc<Tree>) {
     let rights_of = live.clone();
     let take = |stream: TcpStream| {
         let peer = stream.peer_address();
-        let rights = rights(&rights_of.get(), peer.ip());
+        let live = rights_of.clone();
+        let rights = Box::new(move || rights(&live.get(), peer.ip()));
         // Dropping the stream closes it.
         if let Some(ticket) = connections.admit(KernelClock.now()) {
             let files = NodeFiles { tree: tree.clone(), rights, client: format!("{peer}") };

@@ -1,8 +1,9 @@
 //! The machine's peers: how they are reached.
 //!
-//! Knows addresses. Must not know what is sent.
+//! Knows addresses, and who is asked for them. Must not know what is sent.
 
 use super::Part;
+use super::live::Live;
 use crate::entropy::KernelRng;
 use crate::executor::spawn;
 use crate::time::KernelClock;
@@ -20,6 +21,7 @@ use storage::store::Store;
 /// Replicates to the peers whose files are in 9fat. `window`: bytes under way to one of them.
 pub(super) fn start(
     stack: &Stack,
+    live: &Rc<Live>,
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: &Rc<NameKeeper<Part, Part>>,
@@ -28,7 +30,7 @@ pub(super) fn start(
 ) -> Rc<Peers> {
     let (Some(nine_fat), Some(keys)) = (nine_fat, keys.clone()) else { return Rc::default() };
     let (store, names, rng) = (store.clone(), names.clone(), keys.rng);
-    let road = Tcp { stack: stack.clone(), keys };
+    let road = Tcp { stack: stack.clone(), live: live.clone(), keys };
     let parts = Parts { store, nine_fat, names, clock: KernelClock, rng, road, window };
     let (engine, peers) = Engine::new(parts);
     spawn(run(engine));
@@ -42,6 +44,7 @@ async fn run(engine: Engine<Part, Part, KernelClock, KernelRng, Tcp>) {
 /// The machine's own network.
 struct Tcp {
     stack: Stack,
+    live: Rc<Live>,
     keys: Rc<Keys<KernelRng>>,
 }
 
@@ -51,7 +54,9 @@ impl Road for Tcp {
     type Rng = KernelRng;
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
-        Err(format!("this node asks no name server; write the IP address of {host}"))
+        let servers = self.live.get().dns.clone();
+        let found = self.stack.look_up(&KernelClock, host, &servers).await;
+        found.map_err(|error| format!("{error}"))
     }
 
     async fn connect(&self, to: SocketAddr) -> Result<(ReadHalf, WriteHalf), String> {

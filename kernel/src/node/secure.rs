@@ -9,6 +9,7 @@ use super::port::Port;
 use crate::entropy::KernelRng;
 use crate::executor::spawn;
 use crate::time::KernelClock;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec;
@@ -26,7 +27,7 @@ use net::venti::serve::serve_connection;
 use net::{p9, venti};
 use storage::settings::{Network, Roles, Settings};
 
-type Known = (Secured<ReadHalf, WriteHalf, KernelRng>, Roles);
+type Known = Secured<ReadHalf, WriteHalf, KernelRng>;
 
 /// What both ports share.
 pub(super) struct Behind {
@@ -70,9 +71,7 @@ impl Behind {
     async fn let_in(&self, stream: TcpStream) -> Option<Known> {
         let peer = stream.peer_address();
         let listed = |user: &UserName| self.roles(user, peer.ip()).is_some();
-        let secured = self.door.let_in(stream.split(), peer, &self.identity, listed).await?;
-        let roles = self.roles(&secured.user, peer.ip())?;
-        Some((secured, roles))
+        self.door.let_in(stream.split(), peer, &self.identity, listed).await
     }
 
     /// What the settings say now of a user who comes from there.
@@ -82,11 +81,9 @@ impl Behind {
 
     async fn venti(self: Rc<Self>, stream: TcpStream, service: Rc<VentiService>) {
         let peer = stream.peer_address();
-        let Some((Secured { user, mut reader, mut writer, .. }, _)) = self.let_in(stream).await else {
-            return;
-        };
+        let Some(Secured { user, mut reader, mut writer, .. }) = self.let_in(stream).await else { return };
         if let Some(ticket) = service.connections.admit(KernelClock.now()) {
-            let rights = || self.roles(&user, peer.ip()).map_or_else(Default::default, rights);
+            let rights = || self.roles(&user, peer.ip()).map(venti::Rights::from).unwrap_or_default();
             let with_names = WithNames::new(&service.blocks, Some(self.tree.names()), &KernelClock);
             let blocks = Allowed { blocks: &with_names, rights };
             let ending =
@@ -99,12 +96,11 @@ impl Behind {
 
     async fn tree(self: Rc<Self>, stream: TcpStream) {
         let peer = stream.peer_address();
-        let Some((Secured { user, mut reader, mut writer, .. }, roles)) = self.let_in(stream).await else {
-            return;
-        };
+        let Some(Secured { user, mut reader, mut writer, .. }) = self.let_in(stream).await else { return };
         if let Some(ticket) = self.of_tree.admit(KernelClock.now()) {
-            let rights = Rights { read: roles.read, names: roles.may_name(), admin: roles.admin };
-            let files = NodeFiles { tree: self.tree.clone(), rights, client: format!("{user} at {peer}") };
+            let (behind, client) = (self.clone(), format!("{user} at {peer}"));
+            let rights = move || behind.roles(&user, peer.ip()).map(Rights::from).unwrap_or_default();
+            let files = NodeFiles { tree: self.tree.clone(), rights: Box::new(rights), client };
             let limits = p9::Limits::default();
             let ending =
                 p9::serve_connection(&mut reader, &mut writer, &files, &limits, &KernelClock, &ticket).await;
@@ -112,10 +108,6 @@ impl Behind {
         }
         writer.close(&KernelClock, GOODBYE).await;
     }
-}
-
-fn rights(roles: Roles) -> venti::Rights {
-    venti::Rights { read: roles.read, write: roles.may_write(), names: roles.replicate || roles.admin }
 }
 
 /// Everybody may try who can reach the node, if there is anybody who may come.

@@ -16,12 +16,16 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr
 /// How soon a question that no DHCP server answered is asked again.
 const DISCOVER_INTERVAL: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3);
 
+/// Name servers of a lease that are asked.
+pub(super) const NAME_SERVERS_MAX: usize = 3;
+
 /// What a DHCP server gave.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Lease {
     address: Ipv4Cidr,
     gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
+    name_servers: Vec<Ipv4Addr, NAME_SERVERS_MAX>,
 }
 
 /// Keeps the interface's addresses as the settings want them.
@@ -95,6 +99,7 @@ impl Addresses {
                 address: config.address,
                 gateway: config.router.filter(|router| is_host(*router)),
                 server: config.server.address,
+                name_servers: config.dns_servers.iter().copied().filter(|server| is_host(*server)).collect(),
             }),
         };
         if lease.is_none() && self.lease.is_none() {
@@ -127,7 +132,7 @@ impl Addresses {
             Ipv4Settings::Static { address, prefix, gateway } => {
                 Some((Ipv4Cidr::new(address, prefix), gateway))
             }
-            Ipv4Settings::Dhcp => self.lease.map(|lease| (lease.address, lease.gateway)),
+            Ipv4Settings::Dhcp => self.lease.as_ref().map(|lease| (lease.address, lease.gateway)),
             Ipv4Settings::None => None,
         }
     }
@@ -152,17 +157,23 @@ impl Addresses {
     /// For [`NetStatus`](super::NetStatus).
     pub(super) fn ipv4(&self, now: Instant) -> Ipv4Status {
         let elapsed = now.since(self.lease_changed);
-        match (self.settings.ipv4, self.lease) {
+        match (self.settings.ipv4, &self.lease) {
             (Ipv4Settings::None, _) => Ipv4Status::Off,
             (Ipv4Settings::Static { address, prefix, gateway }, _) => {
                 Ipv4Status::Static { address, prefix, gateway }
             }
             (Ipv4Settings::Dhcp, None) => Ipv4Status::Searching { elapsed },
-            (Ipv4Settings::Dhcp, Some(Lease { address, gateway, server })) => {
-                let (address, prefix) = (address.address(), address.prefix_len());
+            (Ipv4Settings::Dhcp, Some(lease)) => {
+                let Lease { gateway, server, .. } = *lease;
+                let (address, prefix) = (lease.address.address(), lease.address.prefix_len());
                 Ipv4Status::Leased { address, prefix, gateway, server, elapsed }
             }
         }
+    }
+
+    /// Those that the DHCP server named.
+    pub(super) fn name_servers(&self) -> Vec<Ipv4Addr, NAME_SERVERS_MAX> {
+        self.lease.as_ref().map(|lease| lease.name_servers.clone()).unwrap_or_default()
     }
 
     /// For [`NetStatus`](super::NetStatus): the link-local address first.

@@ -1,4 +1,4 @@
-//! TCP/IP on one network card, and datagrams for the clock and the log.
+//! TCP/IP on one network card, datagrams for the clock and the log, and questions to name servers.
 //!
 //! Knows smoltcp: one Ethernet interface, its addresses, its sockets and its next deadline. Must not know
 //! which driver moves the frames, nor what the streams carry.
@@ -36,6 +36,7 @@ mod addresses;
 mod error;
 mod limits;
 mod listener;
+mod lookup;
 mod nic;
 mod router;
 mod runner;
@@ -49,6 +50,7 @@ mod udp;
 pub use error::{ConnectError, ListenError, SettingsError, TcpError};
 pub use limits::TcpLimits;
 pub use listener::Listener;
+pub use lookup::LookupError;
 pub use nic::Nic;
 pub use runner::Runner;
 pub use settings::{Ipv4Settings, Ipv6Settings, NetSettings};

@@ -170,7 +170,9 @@ impl Sockets {
             smoltcp::socket::Socket::Tcp(tcp) => {
                 tcp.local_endpoint().is_some_and(|local| local.port == number)
             }
-            smoltcp::socket::Socket::Dhcpv4(_) | smoltcp::socket::Socket::Udp(_) => false,
+            smoltcp::socket::Socket::Dhcpv4(_)
+            | smoltcp::socket::Socket::Udp(_)
+            | smoltcp::socket::Socket::Dns(_) => false,
         };
         self.ports.iter().all(|port| port.number != number)
             && !self.set.iter().any(|(_, socket)| taken(socket))

@@ -51,9 +51,9 @@ pub(super) struct Shared {
 
 /// Everything but the card.
 pub(super) struct State {
-    iface: Interface,
+    pub(super) iface: Interface,
     pub(super) sockets: Sockets,
-    addresses: Addresses,
+    pub(super) addresses: Addresses,
     traffic: Rc<Traffic>,
     hardware: [u8; 6],
     frame_max: usize,

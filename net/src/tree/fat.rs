@@ -19,9 +19,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
     /// Whether this client may change a file of 9fat.
     pub(super) fn may_write(&self, path: &str) -> bool {
         if is(path, names::FILE) {
-            return self.rights.may_name();
+            return self.rights().may_name();
         }
-        self.rights.admin && !self.is_kept(path) && !is_secret(path)
+        self.rights().admin && !self.is_kept(path) && !is_secret(path)
     }
 
     /// The new content of a file of 9fat takes effect.
@@ -120,7 +120,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
 
     /// Takes a file or an empty directory away.
     pub(super) async fn remove_from_fat(&self, path: &str) -> Result<(), Error> {
-        if !self.rights.admin || path.is_empty() || self.is_kept(path) || is_secret(path) {
+        if !self.rights().admin || path.is_empty() || self.is_kept(path) || is_secret(path) {
             return Err(Error::Permission);
         }
         let before = self.settings_if(is(path, settings::FILE)).await?;
@@ -136,7 +136,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         let above = path.rsplit_once('/').map_or("", |(above, _)| above);
         let to = join(above, name);
         let is_ours = |path: &str| self.is_kept(path) || is_secret(path);
-        if path.is_empty() || !self.rights.admin || is_ours(path) || is_ours(&to) {
+        if path.is_empty() || !self.rights().admin || is_ours(path) || is_ours(&to) {
             return Err(Error::Permission);
         }
         let fat = self.tree.fat()?;

@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use storage::settings::Roles;
+
 /// What a client may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
@@ -20,5 +22,11 @@ impl Rights {
     /// Whether it may give names.
     pub fn may_name(self) -> bool {
         self.names || self.admin
+    }
+}
+
+impl From<Roles> for Rights {
+    fn from(roles: Roles) -> Rights {
+        Rights { read: roles.read, names: roles.may_name(), admin: roles.admin }
     }
 }

@@ -85,8 +85,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
 pub struct NodeFiles<D: BlockDevice + 'static, F, C> {
     /// The node.
     pub tree: Rc<NodeTree<D, F, C>>,
-    /// What the client may do.
-    pub rights: Rights,
+    /// What the client may do, now: it is asked for each request, so that what is taken from a client is gone at once.
+    pub rights: Box<dyn Fn() -> Rights>,
     /// The client, for the log.
     pub client: String,
 }
@@ -126,15 +126,24 @@ pub(super) fn join(path: &str, name: &str) -> String {
 }
 
 impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
+    pub(super) fn rights(&self) -> Rights {
+        (self.rights)()
+    }
+
+    /// Refuses who may do nothing at all (any more).
+    fn check_welcome(&self) -> Result<(), Error> {
+        if self.rights().any() { Ok(()) } else { Err(Error::Permission) }
+    }
+
     async fn command(&self, line: &[u8]) -> Result<(), Error> {
         let command = Command::parse(line)?;
         let allowed = match &command {
-            Command::Name(_) | Command::Prove(_) => self.rights.may_name(),
+            Command::Name(_) | Command::Prove(_) => self.rights().may_name(),
             Command::Remove(..)
             | Command::Set(..)
             | Command::Sync
             | Command::Peer(..)
-            | Command::Unpeer(_) => self.rights.admin,
+            | Command::Unpeer(_) => self.rights().admin,
         };
         if !allowed {
             return Err(Error::Permission);
@@ -175,9 +184,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
     type Open = NodeOpen;
 
     async fn attach(&self, _uname: &str, aname: &str) -> Result<NodePlace, Error> {
-        if !self.rights.any() {
-            return Err(Error::Permission);
-        }
+        self.check_welcome()?;
         match aname {
             "" | "/" => Ok(NodePlace(Place::Root)),
             "9fat" => {
@@ -189,6 +196,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
     }
 
     async fn walk(&self, NodePlace(from): &NodePlace, name: &str) -> Result<NodePlace, Error> {
+        self.check_welcome()?;
         if name == ".." {
             return Ok(NodePlace(Self::walk_up(from)));
         }
@@ -233,6 +241,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
     }
 
     async fn stat(&self, NodePlace(place): &NodePlace) -> Result<Stat, Error> {
+        self.check_welcome()?;
         let now = self.tree.clock.wall().0;
         Ok(match place {
             Place::Root => self.stat_of(place, "/", 0o555, 0, now),
@@ -251,8 +260,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
     }
 
     async fn open(&self, NodePlace(place): &NodePlace, mode: OpenMode) -> Result<NodeOpen, Error> {
+        self.check_welcome()?;
         let may_change = match place {
-            Place::File(Made::Ctl) => self.rights.may_name(),
+            Place::File(Made::Ctl) => self.rights().may_name(),
             Place::Fat { path, .. } => self.may_write(path),
             _ => false,
         };
@@ -306,6 +316,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         offset: u64,
         count: usize,
     ) -> Result<Bytes, Error> {
+        self.check_welcome()?;
         let cut = |content: &[u8]| {
             let rest = usize::try_from(offset).ok().and_then(|offset| content.get(offset..));
             let rest = rest.unwrap_or_default();
@@ -326,6 +337,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         NodeOpen(open): &mut NodeOpen,
         position: u64,
     ) -> Result<Option<Stat>, Error> {
+        self.check_welcome()?;
         match (&*open, place) {
             (Open::Entries(stats), _) => {
                 Ok(usize::try_from(position).ok().and_then(|at| stats.get(at)).cloned())
@@ -376,7 +388,11 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         if let (Place::Fat { path, .. }, Open::Fat { content, is_changed }) = (place, open)
             && *is_changed
         {
-            if let Err(error) = self.keep(path, content).await {
+            let kept = match self.may_write(path) {
+                true => self.keep(path, content).await,
+                false => Err(Error::Permission),
+            };
+            if let Err(error) = kept {
                 // Not every program looks at what becomes of its last message.
                 log::warn!("audit: {}: 9fat/{path} was not written: {error}", self.client);
                 return Err(error);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use storage::block_type::BlockType;
 use storage::score::Score;
+use storage::settings::Roles;
 
 /// What a client may do with blocks, and with the names beside them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,12 @@ pub struct Rights {
     pub write: bool,
     /// Exchange names.
     pub names: bool,
+}
+
+impl From<Roles> for Rights {
+    fn from(roles: Roles) -> Rights {
+        Rights { read: roles.read, write: roles.may_write(), names: roles.replicate || roles.admin }
+    }
 }
 
 /// Some blocks, and what may be done with them: asked anew for each request, so that whoever loses a role loses it at

@@ -6,7 +6,7 @@ use net::p9::client::{Client, ClientError};
 use net::p9::{Ending, Limits, Reply, Request, serve_connection};
 use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
 use net::venti::connections::Connections;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 use storage::Timestamp;
@@ -77,9 +77,9 @@ impl Node {
     }
 
     /// Serves one end of a pipe; returns the other.
-    fn serve(&self, rights: Rights) -> (DuplexStream, JoinHandle<Ending>) {
+    fn serve(&self, rights: impl Fn() -> Rights + 'static) -> (DuplexStream, JoinHandle<Ending>) {
         let (near, far) = tokio::io::duplex(16 << 10);
-        let files = NodeFiles { tree: self.tree.clone(), rights, client: "a test".into() };
+        let files = NodeFiles { tree: self.tree.clone(), rights: Box::new(rights), client: "a test".into() };
         let clock = self.clock.clone();
         let ticket = Connections::new(1).admit(clock.now()).unwrap();
         let server = spawn_local(async move {
@@ -90,7 +90,7 @@ impl Node {
     }
 
     pub async fn attach(&self, rights: Rights, aname: &str) -> Result<Client<Reader, Writer>, ClientError> {
-        let (reader, writer) = halves(self.serve(rights).0);
+        let (reader, writer) = halves(self.serve(move || rights).0);
         Client::attach(reader, writer, "iris", aname).await
     }
 
@@ -98,8 +98,14 @@ impl Node {
         self.attach(rights, "").await.unwrap()
     }
 
+    /// A client whose rights change under it.
+    pub async fn client_with(&self, rights: Rc<Cell<Rights>>) -> Client<Reader, Writer> {
+        let (reader, writer) = halves(self.serve(move || rights.get()).0);
+        Client::attach(reader, writer, "iris", "").await.unwrap()
+    }
+
     pub fn raw(&self, rights: Rights) -> Raw {
-        let (stream, server) = self.serve(rights);
+        let (stream, server) = self.serve(move || rights);
         Raw { stream, server }
     }
 

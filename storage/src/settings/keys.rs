@@ -35,7 +35,7 @@ impl Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 25] = [
+pub const KEYS: [Key; 26] = [
     Key {
         name: "sysname",
         values: "NAME",
@@ -218,6 +218,14 @@ pub const KEYS: [Key; 25] = [
         meaning: "the collector that is sent the log as datagrams of RFC 5424, on port 514",
         at_once: true,
         set: |settings, text| put(&mut settings.syslog, value::parse_server(text, 514).map(Some)),
+    },
+    Key {
+        name: "dns",
+        values: "ADDRESS,…",
+        default: "those that the DHCP server names",
+        meaning: "the name servers that are asked in turn, at most three",
+        at_once: true,
+        set: |settings, text| put(&mut settings.dns, value::parse_name_servers(text)),
     },
     Key {
         name: "ntp",

@@ -19,7 +19,7 @@ use crate::format::config::VentiConfig;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use log::LevelFilter;
 
 /// The name of the file in 9fat.
@@ -81,6 +81,8 @@ pub struct Settings {
     pub scrub: Scrub,
     /// Who is told what the log says.
     pub syslog: Option<Server>,
+    /// Who is asked where hosts are. Those that DHCP names, where it is empty.
+    pub dns: Vec<IpAddr>,
     /// Who is asked for the time. Nobody, where it is empty.
     pub ntp: Vec<Server>,
 }
@@ -112,6 +114,7 @@ impl Default for Settings {
             status: 60,
             scrub: Scrub::default(),
             syslog: None,
+            dns: Vec::new(),
             ntp: Vec::new(),
         }
     }

@@ -46,7 +46,7 @@ fn every_key_is_read() {
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
-         syslog=10.0.0.9\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram",
+         syslog=10.0.0.9\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -73,6 +73,7 @@ fn every_key_is_read() {
         status: 5,
         scrub: Scrub::Days(7),
         syslog: Some(Server("10.0.0.9:514".parse().unwrap())),
+        dns: ["10.0.0.1", "fd00::1"].map(|server| server.parse().unwrap()).to_vec(),
         ntp: ["10.0.0.1:123", "[fd00::1]:1123"].map(|server| Server(server.parse().unwrap())).to_vec(),
     };
     assert_eq!(settings, expected);

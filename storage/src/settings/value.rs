@@ -3,6 +3,7 @@
 //! Knows text and ranges; must not know which key a value belongs to.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
@@ -139,6 +140,15 @@ pub(super) fn parse_server(text: &str, port: u16) -> Result<Server, Expected> {
     let address = address.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| FORM)?;
     let usable = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
     if usable { Ok(Server(address)) } else { Err(FORM) }
+}
+
+/// At most three addresses of name servers.
+pub(super) fn parse_name_servers(text: &str) -> Result<Vec<IpAddr>, Expected> {
+    const FORM: Expected = Expected("one to three addresses such as 192.168.1.1,fd00::1");
+    let servers: Result<Vec<IpAddr>, _> = text.split(',').map(|server| server.trim().parse()).collect();
+    let servers = servers.map_err(|_| FORM)?;
+    let usable = servers.iter().all(|server| !server.is_unspecified() && !server.is_multicast());
+    if usable && servers.len() <= 3 { Ok(servers) } else { Err(FORM) }
 }
 
 impl fmt::Display for Server {
@@ -349,6 +359,15 @@ mod tests {
         }
         for bad in ["", "host", "0.0.0.0", "1.2.3.4:0", "224.0.0.1", "1.2.3.4:", "::"] {
             assert!(parse_server(bad, 514).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn name_servers_are_up_to_three_addresses() {
+        assert_eq!(parse_name_servers("10.0.0.1, fd00::1").map(|servers| servers.len()), Ok(2));
+        for bad in ["", "ns.example", "0.0.0.0", "1.1.1.1,", "1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4", "1.1.1.1:53"]
+        {
+            assert!(parse_name_servers(bad).is_err(), "{bad}");
         }
     }
 

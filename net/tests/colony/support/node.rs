@@ -189,7 +189,11 @@ impl Served {
         } else {
             let Some(ticket) = self.p9.admit(clock.now()) else { return };
             let rights = Rights { read: true, names: true, admin: false };
-            let files = NodeFiles { tree: self.tree.clone(), rights, client: "a peer".into() };
+            let files = NodeFiles {
+                tree: self.tree.clone(),
+                rights: Box::new(move || rights),
+                client: "a peer".into(),
+            };
             tasks.spawn_local(async move {
                 let limits = p9::Limits::default();
                 p9::serve_connection(reader, writer, &files, &limits, &clock, &ticket).await;
@@ -221,16 +225,15 @@ impl Served {
             let Some(roles) = roles(&secured.user) else { return };
             let secure::Secured { mut reader, mut writer, .. } = secured;
             if port == secure::VENTI_PORT {
-                let rights =
-                    || venti::Rights { read: roles.read, write: roles.may_write(), names: roles.replicate };
+                let rights = || venti::Rights::from(roles);
                 let with_names = WithNames::new(&*blocks, Some(tree.names()), &clock);
                 let allowed = venti::Allowed { blocks: &with_names, rights };
                 let limits = venti::serve::Limits::default();
                 venti::serve::serve_connection(&mut reader, &mut writer, &allowed, &limits, &clock, &ticket)
                     .await;
             } else {
-                let rights = Rights { read: roles.read, names: roles.may_name(), admin: roles.admin };
-                let files = NodeFiles { tree, rights, client: "a peer".into() };
+                let files =
+                    NodeFiles { tree, rights: Box::new(move || roles.into()), client: "a peer".into() };
                 let limits = p9::Limits::default();
                 p9::serve_connection(&mut reader, &mut writer, &files, &limits, &clock, &ticket).await;
             }

@@ -51,7 +51,11 @@ async fn accept(listener: TcpListener, tree: Rc<HostTree>) {
             Ok((stream, peer)) => {
                 if let Some(ticket) = connections.admit(HostClock.now()) {
                     let rights = Rights { read: true, names: true, admin: true };
-                    let files = NodeFiles { tree: Rc::clone(&tree), rights, client: peer.to_string() };
+                    let files = NodeFiles {
+                        tree: Rc::clone(&tree),
+                        rights: Box::new(move || rights),
+                        client: peer.to_string(),
+                    };
                     spawn_local(connection(files, stream, ticket));
                 }
             }

@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_local;
 
 /// A user who is known, and what it may do.
-type Known = (Secured<Reader, Writer, HostRng>, Roles);
+type Known = Secured<Reader, Writer, HostRng>;
 
 /// Where it is served.
 #[derive(Debug, Default)]
@@ -108,10 +108,10 @@ impl Behind {
     }
 
     async fn connection(self: Rc<Self>, stream: TcpStream, peer: SocketAddr, what: What) {
-        let Some((secured, roles)) = self.let_in(stream, peer).await else { return };
+        let Some(secured) = self.let_in(stream, peer).await else { return };
         match what {
             What::Venti => self.venti(secured, peer).await,
-            What::Tree => self.tree(secured, peer, roles).await,
+            What::Tree => self.tree(secured, peer).await,
         }
     }
 
@@ -119,9 +119,7 @@ impl Behind {
     async fn let_in(&self, stream: TcpStream, peer: SocketAddr) -> Option<Known> {
         let halves = stream::split(stream).ok()?;
         let listed = |user: &UserName| self.roles(user, peer).is_some();
-        let secured = self.door.let_in(halves, peer, &self.identity, listed).await?;
-        let roles = self.roles(&secured.user, peer)?;
-        Some((secured, roles))
+        self.door.let_in(halves, peer, &self.identity, listed).await
     }
 
     /// What a user may do who comes from there.
@@ -133,14 +131,7 @@ impl Behind {
     async fn venti(&self, secured: Secured<Reader, Writer, HostRng>, peer: SocketAddr) {
         let Secured { user, mut reader, mut writer, .. } = secured;
         if let Some(ticket) = self.connections.admit(HostClock.now()) {
-            let rights = || match self.roles(&user, peer) {
-                Some(roles) => venti::Rights {
-                    read: roles.read,
-                    write: roles.may_write(),
-                    names: roles.replicate || roles.admin,
-                },
-                None => venti::Rights::default(),
-            };
+            let rights = || self.roles(&user, peer).map(venti::Rights::from).unwrap_or_default();
             let with_names = WithNames::new(&*self.blocks, Some(self.tree.names()), &HostClock);
             let blocks = Allowed { blocks: &with_names, rights };
             let limits = Limits::default();
@@ -151,12 +142,12 @@ impl Behind {
         writer.close(&HostClock, GOODBYE).await;
     }
 
-    async fn tree(&self, secured: Secured<Reader, Writer, HostRng>, peer: SocketAddr, roles: Roles) {
+    async fn tree(self: Rc<Self>, secured: Secured<Reader, Writer, HostRng>, peer: SocketAddr) {
         let Secured { user, mut reader, mut writer, .. } = secured;
         if let Some(ticket) = self.of_tree.admit(HostClock.now()) {
-            let rights = Rights { read: roles.read, names: roles.may_name(), admin: roles.admin };
-            let files =
-                NodeFiles { tree: Rc::clone(&self.tree), rights, client: format!("{user} at {peer}") };
+            let (behind, client) = (Rc::clone(&self), format!("{user} at {peer}"));
+            let rights = move || behind.roles(&user, peer).map(Rights::from).unwrap_or_default();
+            let files = NodeFiles { tree: Rc::clone(&self.tree), rights: Box::new(rights), client };
             let limits = p9::Limits::default();
             let ending =
                 p9::serve_connection(&mut reader, &mut writer, &files, &limits, &HostClock, &ticket).await;
