@@ -173,8 +173,10 @@ impl<D: BlockDevice + 'static, C: Clock> Push<'_, D, C> {
                     Presence::Missing | Presence::Promised => {
                         sent_blocks += 1;
                         sent_bytes += lump.len() as u64;
-                        self.pace.take(self.clock, rate, lump.len()).await;
-                        writes.push(self.client.write_known(score, block_type, lump));
+                        writes.push(async move {
+                            self.pace.take(self.clock, rate, lump.len()).await;
+                            self.client.write_known(score, block_type, lump).await
+                        });
                     }
                 }
             }

@@ -67,8 +67,8 @@ pub struct Info {
     pub holes: BTreeMap<Place, Option<(Score, BlockType)>>,
     /// Lines that were not understood.
     pub problems: Vec<Problem>,
-    /// What stands in front of our own lines.
-    head: String,
+    /// What stands in front of our own lines, to the byte.
+    head: Vec<u8>,
 }
 
 /// A line that was not understood.
@@ -115,12 +115,13 @@ impl FromStr for Hours {
 impl Info {
     /// Reads a file. What is not understood is in `problems`, and stays in the file.
     pub fn parse(text: &[u8]) -> Info {
-        let text = String::from_utf8_lossy(&text[..text.len().min(FILE_LEN_MAX)]);
         let mut info = Info::default();
         let mut is_ours = false;
-        for (number, line) in (1..).zip(text.lines()) {
-            is_ours |= line == OURS;
-            let line_of_user = match info.line(line) {
+        let lines = text[..text.len().min(FILE_LEN_MAX)].split_inclusive(|byte| *byte == b'\n');
+        for (number, raw) in (1..).zip(lines) {
+            let line = String::from_utf8_lossy(raw);
+            is_ours |= line.trim_end() == OURS;
+            let line_of_user = match info.line(&line) {
                 Ok(kind) => kind == Kind::Users,
                 Err(what) => {
                     info.problems.push(Problem { line: number, what });
@@ -128,9 +129,11 @@ impl Info {
                 }
             };
             if !is_ours || line_of_user {
-                info.head.push_str(line);
-                info.head.push('\n');
+                info.head.extend_from_slice(raw);
             }
+        }
+        if info.head.last().is_some_and(|last| *last != b'\n') {
+            info.head.push(b'\n');
         }
         info
     }
@@ -193,21 +196,21 @@ impl Info {
     }
 
     /// The file with its cursors and holes as they are now.
-    pub fn text(&self, now: Timestamp) -> String {
+    pub fn text(&self, now: Timestamp) -> Vec<u8> {
         let date = DateTime::from_timestamp(now.0.into(), 0).unwrap_or_default();
-        let mut text = format!("{}{OURS}\n# {}\n", self.head, date.format("%a %b %e %H:%M:%S UTC %Y"));
+        let mut ours = format!("{OURS}\n# {}\n", date.format("%a %b %e %H:%M:%S UTC %Y"));
         for (arena, cursor) in &self.cursors {
-            let _ = writeln!(text, "{arena}={cursor:#x}");
+            let _ = writeln!(ours, "{arena}={cursor:#x}");
         }
         for ((arena, offset), block) in &self.holes {
             let _ = match block {
                 Some((score, block_type)) => {
-                    writeln!(text, "{PREFIX}hole {arena} {offset:#x} {score}/{}", block_type.to_disk())
+                    writeln!(ours, "{PREFIX}hole {arena} {offset:#x} {score}/{}", block_type.to_disk())
                 }
-                None => writeln!(text, "{PREFIX}hole {arena} {offset:#x} ?"),
+                None => writeln!(ours, "{PREFIX}hole {arena} {offset:#x} ?"),
             };
         }
-        text
+        [&*self.head, ours.as_bytes()].concat()
     }
 
     /// Whether names are exchanged with the peer.

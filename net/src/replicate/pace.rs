@@ -2,28 +2,29 @@
 
 use crate::clock::{Clock, Instant};
 use crate::rng::Rng;
-use core::cell::Cell;
+use async_lock::Mutex;
 use core::time::Duration;
 
 /// Waits after failures: the first one, and the longest.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
-/// Spaces out what is sent, so that in the long run it is no more than a number of bytes per second.
+/// Spaces out what is sent: at any time no more than a number of bytes per second, and one lump, since the first.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// When the next bytes may go.
-    next: Cell<Instant>,
+    /// When the next bytes may go. Held by whose turn it is, so that nothing is kept for those who give up waiting.
+    next: Mutex<Instant>,
 }
 
 impl Pace {
-    /// Returns when so many bytes may be sent.
+    /// Returns when so many bytes may be sent, to one after the other.
     pub(super) async fn take(&self, clock: &impl Clock, rate: Option<u64>, bytes: usize) {
         let Some(rate) = rate.filter(|rate| *rate > 0) else { return };
-        let begin = self.next.get().max(clock.now());
-        let micros = (bytes as u64).saturating_mul(1_000_000) / rate;
-        self.next.set(begin.plus(Duration::from_micros(micros)));
+        let mut next = self.next.lock().await;
+        let begin = (*next).max(clock.now());
         clock.sleep_until(begin).await;
+        let micros = (bytes as u64).saturating_mul(1_000_000) / rate;
+        *next = begin.plus(Duration::from_micros(micros));
     }
 }
 

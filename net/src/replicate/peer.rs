@@ -88,7 +88,7 @@ pub struct Peer {
     info: RefCell<Info>,
     progress: RefCell<Progress>,
     /// The file as it was read or written last.
-    pub(super) text: RefCell<String>,
+    pub(super) text: RefCell<Vec<u8>>,
     pub(super) gone: Cell<bool>,
     /// Where its hosts were found last.
     found: RefCell<BTreeMap<String, Vec<IpAddr>>>,
@@ -96,7 +96,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(name: &str, text: &str) -> Peer {
+    pub(super) fn new(name: &str, text: &[u8]) -> Peer {
         let peer = Peer {
             name: name.to_string(),
             info: RefCell::default(),
@@ -111,12 +111,12 @@ impl Peer {
     }
 
     /// Takes over what its file says.
-    pub(super) fn read(&self, text: &str) {
-        let info = Info::parse(text.as_bytes());
+    pub(super) fn read(&self, text: &[u8]) {
+        let info = Info::parse(text);
         for problem in &info.problems {
             log::warn!("{}.info: {problem}", self.name);
         }
-        *self.text.borrow_mut() = text.to_string();
+        *self.text.borrow_mut() = text.to_vec();
         *self.info.borrow_mut() = info;
         self.found.borrow_mut().clear();
         let mut progress = self.progress.borrow_mut();

@@ -173,7 +173,7 @@ where
         new
     }
 
-    async fn texts(&self) -> Result<BTreeMap<String, String>, FatError> {
+    async fn texts(&self) -> Result<BTreeMap<String, Vec<u8>>, FatError> {
         let mut texts = BTreeMap::new();
         for entry in self.parts.nine_fat.list("").await? {
             let name = entry.name.to_lowercase();
@@ -183,7 +183,7 @@ where
             }
             let text = self.parts.nine_fat.read(&entry.name, FILE_LEN_MAX as u64).await;
             match text {
-                Ok(text) => drop(texts.insert(name.to_string(), String::from_utf8_lossy(&text).into_owned())),
+                Ok(text) => drop(texts.insert(name.to_string(), text)),
                 Err(FatError::NotFound(_)) => {}
                 Err(error) => log::error!("{}: {error}", entry.name),
             }

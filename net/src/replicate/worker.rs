@@ -369,17 +369,14 @@ where
     async fn save(&self, memory: &Memory, at_once: bool) {
         let (now, peer) = (self.parts.clock.now(), &self.peer);
         let is_early = !at_once && now < memory.saved_at.get().plus(SAVE_TIME);
-        if is_early
-            || peer.gone.get()
-            || super::info::Info::parse(peer.text.borrow().as_bytes()) == *peer.info()
-        {
+        if is_early || peer.gone.get() || super::info::Info::parse(&peer.text.borrow()) == *peer.info() {
             return;
         }
         memory.saved_at.set(now);
         let (old, new) = (peer.text.borrow().clone(), peer.info().text(self.parts.clock.wall()));
         let file = alloc::format!("{}{}", peer.name, super::info::SUFFIX);
         let wall = self.parts.clock.wall();
-        match self.parts.nine_fat.replace_unchanged(&file, old.as_bytes(), new.as_bytes(), wall).await {
+        match self.parts.nine_fat.replace_unchanged(&file, &old, &new, wall).await {
             Ok(true) => *peer.text.borrow_mut() = new,
             // It will be read, and obeyed.
             Ok(false) => log::info!("{file} was changed by somebody; what it says now counts"),

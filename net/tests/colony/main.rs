@@ -332,8 +332,15 @@ fn nothing_is_sent_outside_of_the_hours() {
     });
 }
 
-/// Bytes per second with which an archive of about 4 MB goes from one node to another.
-async fn speed(network: &Rc<Network>, rate: &str) -> f64 {
+/// How an archive of about 4 MB goes from one node to another.
+struct Journey {
+    /// Bytes per second over all.
+    speed: f64,
+    /// What the network had carried, with questions and answers, and after how many seconds.
+    carried: Vec<(f64, u64)>,
+}
+
+async fn journey(network: &Rc<Network>, rate: &str) -> Journey {
     let disks = [Disks::new(30 << 20, &[]).await, Disks::new(30 << 20, &[]).await];
     let [first, second] = disks;
     let nodes = [Node::start(network, "east", first, 1).await, Node::start(network, "west", second, 2).await];
@@ -344,22 +351,32 @@ async fn speed(network: &Rc<Network>, rate: &str) -> f64 {
     let bytes: usize = given.blocks.iter().map(|block| block.data.len()).sum();
     assert!(bytes > 3_000_000, "{bytes}");
     let began = tokio::time::Instant::now();
+    let before = network.carried.get();
+    let mut carried = Vec::new();
     let is_done = |progress: &net::replicate::Progress| progress.sent_blocks > 0 && progress.lag_bytes == 0;
     while nodes[0].peers.get("west").is_none_or(|west| !is_done(&west.progress())) {
         sleep(Duration::from_millis(5)).await;
+        carried.push((began.elapsed().as_secs_f64(), network.carried.get() - before));
     }
-    bytes as f64 / began.elapsed().as_secs_f64()
+    Journey { speed: bytes as f64 / began.elapsed().as_secs_f64(), carried }
 }
 
 #[test]
 fn a_rate_is_kept_and_a_long_way_is_filled() {
     run(async {
-        let speed_limited = speed(&Network::new(7), "# granary rate=100000\n").await;
-        assert!((95_000.0..=105_000.0).contains(&speed_limited), "limited: {speed_limited}");
+        let limited = journey(&Network::new(7), "# granary rate=100000\n").await;
+        assert!((95_000.0..=105_000.0).contains(&limited.speed), "limited: {}", limited.speed);
+        assert!(limited.carried.last().is_some_and(|(_, bytes)| *bytes > 3_000_000));
+        for (at, (seconds, bytes)) in limited.carried.iter().enumerate() {
+            let later = limited.carried[at..].iter().find(|(later, _)| *later >= seconds + 1.0);
+            let in_a_second = later.map_or(0, |(_, later)| later - bytes);
+            // With a lump that was due already, and what is asked about others.
+            assert!(in_a_second < 170_000, "a burst of {in_a_second} bytes after {seconds} s");
+        }
         let network = Network::new(8);
         network.delay.set(Duration::from_millis(25));
         network.speed.set(1_000_000);
-        let speed_far = speed(&network, "").await;
-        assert!(speed_far > 800_000.0, "far: {speed_far}");
+        let far = journey(&network, "").await;
+        assert!(far.speed > 800_000.0, "far: {}", far.speed);
     });
 }
