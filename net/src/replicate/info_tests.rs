@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 const NOW: Timestamp = Timestamp(1_700_000_000);
 
-fn text(info: &Info) -> String {
+fn written(info: &Info) -> String {
     String::from_utf8(info.text(NOW)).unwrap()
 }
 
@@ -29,19 +29,19 @@ fn what_we_write_keeps_the_users_lines_and_does_not_grow() {
     let score = Score::of(b"x");
     info.holes.insert(("arenas0".to_string(), 0x52), Some((score, BlockType::DATA)));
     info.holes.insert(("arenas0".to_string(), 0x99), None);
-    let first = text(&info);
+    let first = written(&info);
     assert!(first.starts_with(users), "{first}");
     assert!(first.contains("\n# Tue Nov 14 22:13:20 UTC 2023\narenas0=0x5000\n"), "{first}");
     let again = Info::parse(first.as_bytes());
     assert_eq!(again.problems, []);
     assert_eq!((&again.cursors, &again.holes), (&info.cursors, &info.holes));
     assert!(again.is_same_peer(&info) && again.names.is_some());
-    assert_eq!(text(&again), first);
+    assert_eq!(written(&again), first);
     // Then ventiprog goes on from it, and we from there.
     let theirs = format!("{first}# Wed Nov 15 22:13:20 UTC 2023\narenas0=0x6000\nnew=line\n");
     let third = Info::parse(theirs.as_bytes());
     assert_eq!(third.cursors["arenas0"], 0x6000);
-    let ours = text(&third);
+    let ours = written(&third);
     assert!(ours.starts_with(&format!("{users}new=line\n")), "{ours}");
     assert!(ours.contains("arenas0=0x6000\n") && !ours.contains("0x5000"), "{ours}");
 }
@@ -63,7 +63,7 @@ fn what_is_not_understood_is_told_and_kept() {
     ] {
         let info = Info::parse(format!("\n{bad}\n").as_bytes());
         assert_eq!(info.problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2], "{bad}");
-        assert!(text(&info).contains(bad), "{bad}");
+        assert!(written(&info).contains(bad), "{bad}");
     }
 }
 
@@ -84,10 +84,10 @@ fn lines_of_other_systems_and_other_alphabets_stay_as_they_are() {
     assert_eq!((info.problems.len(), info.cursors["arenas0"]), (0, 0x10));
     assert_eq!(info.venti, Some("tcp!10.0.0.2!17034".parse().unwrap()));
     info.cursors.insert("arenas0".to_string(), 0x20);
-    let written = info.text(NOW);
-    assert!(written.starts_with(users));
-    let again = Info::parse(&written);
-    assert_eq!((again.cursors["arenas0"], again.text(NOW)), (0x20, written));
+    let ours = info.text(NOW);
+    assert!(ours.starts_with(users));
+    let again = Info::parse(&ours);
+    assert_eq!((again.cursors["arenas0"], again.text(NOW)), (0x20, ours));
 }
 
 proptest! {
@@ -96,10 +96,10 @@ proptest! {
         text in "(venti|arenas[0-9]|=|0x1f|\n|# granary |hole |'|\\(|\\)| |tcp!a!1|\\PC){0,30}",
     ) {
         let info = Info::parse(text.as_bytes());
-        let again = Info::parse(text(&info).as_bytes());
+        let again = Info::parse(written(&info).as_bytes());
         prop_assert_eq!(&again.cursors, &info.cursors);
         prop_assert_eq!(&again.holes, &info.holes);
         prop_assert!(again.is_same_peer(&info));
-        prop_assert_eq!(text(&again), text(&info));
+        prop_assert_eq!(written(&again), written(&info));
     }
 }
