@@ -271,6 +271,25 @@ fn each_right_allows_what_it_says_and_no_more() {
 }
 
 #[test]
+fn a_shell_may_empty_ctl_before_it_writes_to_it() {
+    run(async {
+        let node = Node::new().await;
+        let empty = |length| Request::Wstat {
+            fid: 9,
+            change: StatChange { length: Some(length), ..StatChange::default() },
+        };
+        let to_ctl = Request::Walk { fid: 0, newfid: 9, names: vec!["ctl".to_owned()] };
+        let mut admin = node.client(ALL).await;
+        admin.ask(&to_ctl).await.unwrap();
+        assert_eq!(admin.ask(&empty(0)).await, Ok(Reply::Wstat));
+        assert_eq!(admin.ask(&empty(1)).await, Err(refused("wstat prohibited")));
+        let mut reader = node.client(Rights { read: true, ..Rights::default() }).await;
+        reader.ask(&to_ctl).await.unwrap();
+        assert_eq!(reader.ask(&empty(0)).await, Err(refused("wstat prohibited")));
+    });
+}
+
+#[test]
 fn a_right_that_is_taken_away_is_gone_for_those_who_are_connected() {
     run(async {
         let node = Node::new().await;
@@ -454,6 +473,8 @@ fn the_nodes_key_is_for_nobody_to_read_replace_or_bring_in() {
             assert!(client.write(path, b"x").await.is_err(), "{path}");
             assert!(client.remove(path).await.is_err(), "{path}");
         }
+        let listed = client.list("9fat").await.unwrap();
+        assert_eq!(listed.iter().find(|stat| stat.name == "node.key").unwrap().mode, 0);
         assert_eq!(fat.read("node.key", 99).await.unwrap(), b"secret");
         fat.remove("node.key").await.unwrap();
         assert_eq!(client.create("9fat", "node.KEY", b"x").await, Err(refused("permission denied")));

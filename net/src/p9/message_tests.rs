@@ -46,6 +46,14 @@ fn a_wstat_that_touches_nothing_asks_for_a_sync() {
     assert_eq!(read, Ok(Request::Wstat { fid: 1, change: named }));
 }
 
+#[test]
+fn what_linux_says_beside_a_new_name_is_not_in_its_way() {
+    let asked = StatChange { name: Some("new".to_string()), ..StatChange::default() };
+    let said = Stat { muid: "iris".to_string(), atime: 7, ..asked.to_stat() };
+    assert_eq!(StatChange::of(&said), asked);
+    assert!(StatChange::of(&Stat { uid: "iris".to_string(), ..said }).other);
+}
+
 fn text() -> impl Strategy<Value = String> {
     "[a-zé/.]{0,12}"
 }

@@ -151,10 +151,8 @@ impl StatChange {
             mtime: number(stat.mtime),
             length: (stat.length != u64::MAX).then_some(stat.length),
             gid: text(&stat.gid),
-            other: stat.qid != untouched
-                || stat.atime != u32::MAX
-                || !stat.uid.is_empty()
-                || !stat.muid.is_empty(),
+            // Linux names itself as who changed the file, and sets when it was read.
+            other: stat.qid != untouched || !stat.uid.is_empty(),
         }
     }
 

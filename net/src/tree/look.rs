@@ -3,6 +3,7 @@
 //! Must not know what may be changed, nor how.
 
 use super::ctl;
+use super::fat::is_secret;
 use super::places::{Made, Place, TOP, root_qid};
 use super::serve::{NodeFiles, NodePlace, fat_error, join};
 use super::texts;
@@ -47,7 +48,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             return Ok(self.stat_of(place, name, 0o755, 0, self.tree.clock.wall().0));
         }
         let entry = self.tree.fat()?.entry(path).await.map_err(fat_error)?;
-        let permissions = if *is_directory { 0o755 } else { 0o644 };
+        let permissions = fat_permissions(path, *is_directory);
         Ok(self.stat_of(place, &entry.name, permissions, entry.len.into(), entry.written.0))
     }
 
@@ -64,8 +65,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
                 let entries = self.tree.fat()?.list(path).await.map_err(fat_error)?;
                 let stat = |entry: storage::fat::directory::DirectoryEntry| {
                     let is_directory = entry.is_directory;
-                    let place = Place::Fat { path: join(path, &entry.name), is_directory, alone: *alone };
-                    let permissions = if is_directory { 0o755 } else { 0o644 };
+                    let path = join(path, &entry.name);
+                    let permissions = fat_permissions(&path, is_directory);
+                    let place = Place::Fat { path, is_directory, alone: *alone };
                     self.stat_of(&place, &entry.name, permissions, entry.len.into(), entry.written.0)
                 };
                 Ok(entries.into_iter().map(stat).collect())
@@ -116,5 +118,13 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
                 text
             }
         }
+    }
+}
+
+fn fat_permissions(path: &str, is_directory: bool) -> u32 {
+    match is_directory {
+        true => 0o755,
+        false if is_secret(path) => 0,
+        false => 0o644,
     }
 }

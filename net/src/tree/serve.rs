@@ -206,12 +206,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         let place = match from {
             Place::Root => Place::top(name).ok_or(Error::NotFound)?,
             Place::Fat { path: at, alone, .. } => {
-                let path = join(at, name);
-                let entry = self.tree.fat()?.entry(&path).await.map_err(fat_error)?;
+                let entry = self.tree.fat()?.entry(&join(at, name)).await.map_err(fat_error)?;
                 // By its own name, since FAT may know it by a short one, too.
-                if is_secret(&join(at, &entry.name)) {
-                    return Err(Error::Permission);
-                }
+                let path = join(at, &entry.name);
                 Place::Fat { path, is_directory: entry.is_directory, alone: *alone }
             }
             Place::Names if self.tree.names.registry().get(name).next().is_some() => {
@@ -282,6 +279,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
                 Open::List(self.tree.lists.names(&*self.tree.store, at).await?)
             }
             Place::Archive(..) => Open::Archive,
+            Place::Fat { path, .. } if is_secret(path) => return Err(Error::Permission),
             Place::Fat { path, is_directory: false, .. } => {
                 let fat = self.tree.fat()?;
                 if let Some(reason) = fat.read_only().filter(|_| changes) {
@@ -430,15 +428,20 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> Files for NodeFiles<D, 
         open: Option<&mut NodeOpen>,
         change: &StatChange,
     ) -> Result<(), Error> {
-        let Place::Fat { path, .. } = place else { return Err(Error::Wstat) };
-        if !self.may_write(path) {
-            return Err(Error::Permission);
-        }
         // Times and permissions are what FAT makes of them; saying so would only stop programs that copy.
         let harmless =
             StatChange { mode: None, mtime: None, gid: None, length: None, name: None, ..change.clone() };
         if !harmless.is_sync() || (change.name.is_some() && change.length.is_some()) {
             return Err(Error::Wstat);
+        }
+        // A shell empties a file before it writes to it.
+        let empties = change.length == Some(0) && change.name.is_none();
+        if empties && matches!(place, Place::File(Made::Ctl)) && self.rights().may_name() {
+            return Ok(());
+        }
+        let Place::Fat { path, .. } = place else { return Err(Error::Wstat) };
+        if !self.may_write(path) {
+            return Err(Error::Permission);
         }
         if let Some(name) = &change.name {
             return self.rename_in_fat(place, name).await;
