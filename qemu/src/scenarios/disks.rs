@@ -142,7 +142,7 @@ fn one_bad_sector(bench: &Bench, bus: Bus) -> Result<()> {
 }
 
 /// The sector in the middle of `block` on an image.
-fn sector_of(disk: &Path, block: &[u8]) -> Result<u64> {
+pub(super) fn sector_of(disk: &Path, block: &[u8]) -> Result<u64> {
     let middle = &block[block.len() / 2..][..512];
     let mut image = Vec::new();
     std::fs::File::open(disk)?.take(WHERE_THE_FIRST_ARENAS_ARE).read_to_end(&mut image)?;

@@ -8,6 +8,7 @@ mod disks;
 mod endings;
 mod first_disk;
 mod flood;
+mod healing;
 mod hostile;
 mod http;
 mod idle;
@@ -102,6 +103,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),
     ("names-outlive-power-cuts", names::outlive_power_cuts),
     ("two-nodes-replicate", colony::replicate),
+    ("colony-heals-whatever-happens-to-it", healing::colony),
     ("watched-and-steered-while-it-runs", watched::steered),
     ("secured-ports-serve-who-proves-it", secured::ports),
     ("run-of-two-nodes-restores-without-the-first", run_command::two_nodes),
