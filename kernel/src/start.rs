@@ -23,7 +23,7 @@ pub struct Machine {
 
 /// Brings the machine up and runs it for good.
 ///
-/// Words on the command line that count here: `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit`
+/// Words on the command line that count here: `slot=a|b`, with which loaders say which kernel this is; `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit`
 /// (QEMU's isa-debug-exit device is there); `selftest` (see [`selftest`]).
 pub fn start(boot_info: BootInfo) -> ! {
     let words = CommandLine::new(&boot_info.command_line);
@@ -65,13 +65,17 @@ async fn run(machine: Machine) {
     if words.value("selftest") == Some("disk") {
         selftest::finish(devices::check::disks(&devices.disks).await);
     }
-    node::run(&machine, devices).await;
-    acpi::power::power_off();
+    match node::run(&machine, devices).await {
+        node::End::Off => acpi::power::power_off(),
+        node::End::Restart => acpi::power::restart(),
+    }
 }
 
 /// Whether a word of the command line is one that counts here.
 pub(crate) fn knows_word(word: &str) -> bool {
-    word == "debug-exit" || word == "selftest" || word.starts_with("selftest=")
+    word == "debug-exit"
+        || word == "selftest"
+        || ["selftest=", "slot="].iter().any(|start| word.starts_with(start))
 }
 
 fn log_level(words: CommandLine<'_>) -> LevelFilter {

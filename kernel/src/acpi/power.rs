@@ -80,6 +80,13 @@ pub fn power_off() -> ! {
     cpu::stop()
 }
 
+/// Starts the machine again, after a clean stop.
+pub fn restart() -> ! {
+    log::info!("restart");
+    console::flush();
+    reset()
+}
+
 /// Starts the machine again: by ACPI's register, the chip set's, the keyboard controller, at last by a triple fault.
 pub fn reset() -> ! {
     panic::stop_all_others();
