@@ -40,6 +40,7 @@ pub fn start(boot_info: BootInfo) -> ! {
     if let Some(screen) = &boot_info.screen {
         console::show_on(screen);
     }
+    console::keep();
     let status = memory::heap::status();
     log::info!("{} MiB of memory free of {}", status.free >> 20, status.total >> 20);
     let acpi = acpi::init(boot_info.rsdp);
@@ -64,6 +65,9 @@ async fn run(machine: Machine) {
     let devices = devices::start(machine.acpi.as_ref()).await;
     if words.value("selftest") == Some("disk") {
         selftest::finish(devices::check::disks(&devices.disks).await);
+    }
+    if words.value("selftest") == Some("hang") {
+        selftest::hang();
     }
     match node::run(&machine, devices).await {
         node::End::Off => acpi::power::power_off(),

@@ -95,7 +95,8 @@ fn start(
     map: &MemoryMap,
 ) -> Result<Infallible, KernelError> {
     say(format_args!("granary: loading {}", candidate.slot.file()));
-    let file = at_once(choice.load(volume, candidate, len_max))?;
+    let file = at_once(Choice::read_file(volume, candidate, len_max))?;
+    Choice::verify(candidate, &file)?;
     let kernel = KernelFile::parse(&file)?;
     for segment in &kernel.segments {
         map.check_free(segment.address, segment.len)?;

@@ -33,7 +33,7 @@ use leave::{COMMAND_LINE_MAX, NoRoom, Parcel};
 use storage::fat::Volume;
 use storage::partition::Partition;
 use storage::slots::Candidate;
-use uefi::boot;
+use uefi::boot::{self, Tpl};
 use uefi::proto::loaded_image::LoadedImage;
 use uefi::table::cfg::ConfigTableEntry;
 use uefi::{Status, entry, system};
@@ -99,7 +99,13 @@ fn start(
     candidate: &Candidate,
 ) -> Result<Infallible, KernelError> {
     say(format_args!("granary: loading {}", candidate.slot.file()));
-    let file = at_once(choice.load(volume, candidate, KERNEL_LEN_MAX))?;
+    let file = at_once(Choice::read_file(volume, candidate, KERNEL_LEN_MAX))?;
+    {
+        // The firmware's interrupts use our stack, below whose pointer such long arithmetic keeps its numbers.
+        // SAFETY: nothing of the firmware is called until the guard is gone.
+        let _no_interrupts = unsafe { boot::raise_tpl(Tpl::HIGH_LEVEL) };
+        Choice::verify(candidate, &file)?;
+    }
     let kernel = KernelFile::parse(&file)?;
     let words = format!("slot={} {}", candidate.slot, command_line());
     let parcel = Parcel::pack(&kernel, &words, root_pointer(), screen::find())?;

@@ -54,23 +54,27 @@ impl Choice {
         )
     }
 
-    /// The file of a kernel, of at most `len_max` bytes, if it is whole.
+    /// Whether the `file` that was read of a candidate is whole. It takes a while, in which nothing but this need happen.
     ///
     /// # Errors
-    /// See [`Unusable`].
-    pub async fn load<D: BlockDevice>(
-        &self,
+    /// [`Unusable::Damaged`].
+    pub fn verify(candidate: &Candidate, file: &[u8]) -> Result<(), Unusable> {
+        match candidate.image {
+            Some(image) if !image.is(file) => Err(Unusable::Damaged { len: file.len(), expected: image.len }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The file of a kernel, of at most `len_max` bytes, which is still to be verified.
+    ///
+    /// # Errors
+    /// [`Unusable::File`].
+    pub async fn read_file<D: BlockDevice>(
         volume: &Volume<D>,
         candidate: &Candidate,
         len_max: u64,
     ) -> Result<Vec<u8>, Unusable> {
-        let file = volume.read(candidate.slot.file(), len_max).await?;
-        match candidate.image {
-            Some(image) if !image.is(&file) => {
-                Err(Unusable::Damaged { len: file.len(), expected: image.len })
-            }
-            _ => Ok(file),
-        }
+        Ok(volume.read(candidate.slot.file(), len_max).await?)
     }
 
     /// The last thing before a kernel is started: the start is counted where it must be.
@@ -102,17 +106,22 @@ mod tests {
         at_once(Volume::format(RamDisk::new(512, 24 << 11), b"9FAT       ", 0, 1, NOW)).unwrap()
     }
 
+    fn load(volume: &Volume<RamDisk>, candidate: &Candidate, len_max: u64) -> Result<Vec<u8>, Unusable> {
+        let file = at_once(Choice::read_file(volume, candidate, len_max))?;
+        Choice::verify(candidate, &file).map(|()| file)
+    }
+
     #[test]
     fn a_disk_of_one_kernel_starts_it_and_says_which_it_was() {
         let mut volume = volume();
         at_once(volume.replace("granary.a", b"kernel", NOW)).unwrap();
         let choice = at_once(Choice::read(&volume));
         assert_eq!(choice.candidates[..], WITHOUT_RECORD);
-        assert_eq!(at_once(choice.load(&volume, &choice.candidates[0], 100)).unwrap(), b"kernel");
-        let missing = at_once(choice.load(&volume, &choice.candidates[1], 100));
+        assert_eq!(load(&volume, &choice.candidates[0], 100).unwrap(), b"kernel");
+        let missing = load(&volume, &choice.candidates[1], 100);
         assert!(matches!(missing, Err(Unusable::File(FatError::NotFound(_)))));
         assert!(matches!(
-            at_once(choice.load(&volume, &choice.candidates[0], 5)),
+            load(&volume, &choice.candidates[0], 5),
             Err(Unusable::File(FatError::TooLarge { .. }))
         ));
     }
@@ -129,14 +138,14 @@ mod tests {
         for _ in 0..TRIES_MAX {
             let choice = at_once(Choice::read(&volume));
             assert_eq!((choice.candidates[0].slot, choice.remark()), (Slot::B, None));
-            assert_eq!(at_once(choice.load(&volume, &choice.candidates[0], 100)).unwrap(), b"new");
+            assert_eq!(load(&volume, &choice.candidates[0], 100).unwrap(), b"new");
             at_once(choice.count(&mut volume, &choice.candidates[0])).unwrap();
         }
         let choice = at_once(Choice::read(&volume));
         assert_eq!(choice.candidates[0].slot, Slot::A);
         assert!(choice.remark().is_some());
         at_once(volume.replace("granary.a", b"ol", NOW)).unwrap();
-        let damaged = at_once(choice.load(&volume, &choice.candidates[0], 100));
+        let damaged = load(&volume, &choice.candidates[0], 100);
         assert!(matches!(damaged, Err(Unusable::Damaged { len: 2, expected: 3 })));
     }
 }

@@ -51,6 +51,7 @@ use crate::panic;
 use crate::processors;
 use crate::start::Machine;
 use crate::time::{self, KernelClock};
+use crate::watchdog;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -100,10 +101,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
     let live = Live::new(settings.clone(), base, &machine.command_line);
-    if let Some(stack) = &stack {
-        spawn(clock::run(stack.clone(), live.clone()));
-        spawn(syslog::run(stack.clone(), live.clone()));
-    }
+    stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
     let blank = blank(named(&disks), &survey);
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
@@ -132,8 +130,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
-    if let (Some(_), Some(tree)) = (&service, &shown) {
-        upgrade::serves(tree).await;
+    if service.is_some() {
+        serves(shown.as_deref()).await;
     }
     if let (Some(service), Some(stack), Some(fat), Some(keys), Some(tree)) =
         (&service, &stack, nine_fat, keys, shown)
@@ -148,11 +146,31 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     spawn(status::print(store.clone(), stack, service, live));
     let end = bell.end().await;
     site.iter().for_each(|site| site.set_stage(Stage::Stopping));
+    stop(store, &keeper).await;
+    end
+}
+
+/// The node has come up: its kernel is a good one, and from now on must not hang.
+async fn serves(tree: Option<&p9::Tree>) {
+    if let Some(tree) = tree {
+        upgrade::serves(tree).await;
+    }
+    if watchdog::arm(watchdog::PATIENCE_SECONDS, time::now()) {
+        log::info!("watchdog: armed, {} s", watchdog::PATIENCE_SECONDS);
+    }
+}
+
+/// What needs the network alone.
+fn start_helpers(stack: &Stack, live: &Rc<Live>) {
+    spawn(clock::run(stack.clone(), live.clone()));
+    spawn(syslog::run(stack.clone(), live.clone()));
+}
+
+async fn stop(store: Option<Rc<Store<Part>>>, keeper: &Keeper<Part>) {
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;
     }
-    end
 }
 
 fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {

@@ -42,7 +42,7 @@ pub(super) fn tree(
     let files_max = heap::status().total / 16 / LISTED_LEN;
     let obeying = live.clone();
     let around = Surroundings {
-        log: Box::new(|| console::with_journal(|journal| journal.text())),
+        log: Box::new(console::log_file),
         obey: Some(Box::new(move |text| obeying.set(text))),
         peers,
     };

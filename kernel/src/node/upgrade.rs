@@ -8,6 +8,7 @@ use super::live::Live;
 use super::p9::Tree;
 use crate::acpi::power;
 use crate::command_line::CommandLine;
+use crate::executor::timers::sleep_until;
 use crate::loader::{FILE_LEN_MAX, KernelFile};
 use crate::start::Machine;
 use crate::time;
@@ -16,11 +17,15 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::Cell;
 use core::pin::pin;
+use core::time::Duration;
 use event_listener::Event;
 use futures_util::future::{Either, select};
 use net::tree::Upgrades;
 use storage::fat::NineFat;
 use storage::slots::Keeper;
+
+/// From the command to restart until the node obeys.
+const ANSWER_TIME: Duration = Duration::from_millis(300);
 
 /// Why the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,8 @@ impl Bell {
     pub(super) async fn end(&self) -> End {
         match select(pin!(self.wait()), pin!(power::power_button())).await {
             Either::Left(_) => {
+                // Whoever asked for it gets its answer.
+                sleep_until(time::now().plus(ANSWER_TIME)).await;
                 log::info!("restart: stopping");
                 End::Restart
             }

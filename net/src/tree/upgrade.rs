@@ -15,12 +15,15 @@ use storage::device::BlockDevice;
 use storage::settings::{self, Settings};
 use storage::slots::{FILE, Keeper, Slot, SlotError};
 
+/// What says why a file is no kernel.
+pub type KernelCheck = Box<dyn Fn(&[u8]) -> Result<(), String>>;
+
 /// A machine whose kernel can be changed.
 pub struct Upgrades<F> {
     /// The slots of its disk.
     pub slots: Keeper<F>,
     /// Whether a file is a kernel of this machine; if not, why.
-    pub is_kernel: Box<dyn Fn(&[u8]) -> Result<(), String>>,
+    pub is_kernel: KernelCheck,
     /// The setting `upgradekey`, as it is now.
     pub key: Box<dyn Fn() -> Option<String>>,
     /// Has the machine stop cleanly and start again.

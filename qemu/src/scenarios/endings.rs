@@ -10,14 +10,17 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What QEMU ends with when the kernel's own tests were all good.
 const ALL_GOOD: i32 = 33;
 
-fn machine(bench: &Bench, processors: u32, command_line: &str, debug_exit: bool) -> Result<Machine> {
+fn spec(bench: &Bench, processors: u32, command_line: &str) -> Spec {
     let mut spec = Spec::new(&bench.programs.kernel, &bench.path("none"));
     spec.disks.clear();
     spec.processors = processors;
     spec.command_line = command_line.into();
-    spec.debug_exit = debug_exit;
     spec.memory = "128M".into();
-    spec.start(bench.accelerator)
+    spec
+}
+
+fn machine(bench: &Bench, processors: u32, command_line: &str, debug_exit: bool) -> Result<Machine> {
+    Spec { debug_exit, ..spec(bench, processors, command_line) }.start(bench.accelerator)
 }
 
 /// Interrupts, heap, timers, vector registers and the rest, tested by the kernel itself: alone, and with seven others that
@@ -62,6 +65,31 @@ pub fn fault_halts(bench: &Bench) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     report_is_whole(&machine.console(), &report)?;
     ensure!(machine.is_running(), "the machine was to stand still");
+    Ok(())
+}
+
+/// A machine that hangs is started again by its watchdog, of either kind; the next run tells what the last one has said. So it
+/// does after a panic.
+pub fn watchdogs_restart_and_the_log_is_kept(bench: &Bench) -> Result<()> {
+    for (chipset, more, said) in [
+        ("pc", &["-device", "i6300esb"][..], "| hanging, as the command line asks; watched"),
+        ("q35", &["-global", "ICH9-LPC.noreboot=off"], "| hanging, as the command line asks; watched"),
+        ("q35", &[], "PANIC"),
+    ] {
+        let mut spec = spec(bench, 1, if said == "PANIC" { "selftest=panic" } else { "selftest=hang" });
+        spec.machine = chipset.into();
+        spec.starts_again = true;
+        spec.more.extend(more.iter().map(|word| (*word).to_owned()));
+        let mut machine = spec.start(bench.accelerator)?;
+        machine.wait_for_console("the run before this one ended without a clean stop", LIMIT)?;
+        machine.wait_for_console(said, LIMIT)?;
+        let console = machine.console();
+        let again = console.split("the run before this one").nth(1).context("no second run")?;
+        let last =
+            again.lines().any(|line| line.contains("| ") && line.contains(said.trim_start_matches("| ")));
+        ensure!(last, "nothing is told of the first run:\n{console}");
+        machine.cut_power()?;
+    }
     Ok(())
 }
 

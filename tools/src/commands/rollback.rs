@@ -1,7 +1,7 @@
 //! `granary rollback`: a node's other kernel.
 
 use crate::host;
-use crate::node::{NodeArgs, TEXT_MAX};
+use crate::node::{NodeArgs, TEXT_MAX, restart};
 use std::process::ExitCode;
 
 /// Arguments of `granary rollback`.
@@ -27,7 +27,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         node.command("ctl", "rollback").await?;
         let status = node.read("status", TEXT_MAX).await?;
         if args.restart {
-            node.command("ctl", "restart").await?;
+            restart(&mut node).await?;
         }
         let status = String::from_utf8_lossy(&status);
         let slot = status.lines().find_map(|line| line.strip_prefix("kernel-next ")).unwrap_or("?");

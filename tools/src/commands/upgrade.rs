@@ -2,7 +2,7 @@
 
 use crate::boot_files::loadable_file;
 use crate::host;
-use crate::node::{NodeArgs, TEXT_MAX};
+use crate::node::{NodeArgs, TEXT_MAX, restart};
 use crate::outcome::OutputArgs;
 use anyhow::{Context, bail};
 use net::signature::hex;
@@ -79,7 +79,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         node.command("ctl", &command).await?;
         if args.restart {
-            node.command("ctl", "restart").await?;
+            restart(&mut node).await?;
         }
         let when = if args.restart { "it is started now" } else { "it is started next time" };
         let text = format!("{file}: {} bytes, sha256={sha256}: {when}", image.len);
