@@ -3,7 +3,7 @@
 //!
 //! Knows the registers (Intel 6300ESB I/O Controller Hub datasheet, chapter 16). Must not know who winds it up.
 
-use super::{Timer, change};
+use super::Timer;
 use crate::memory::mmio::Registers;
 use crate::pci::Function;
 
@@ -37,9 +37,9 @@ pub(super) fn is_ours(function: &Function) -> bool {
 
 /// The ways to its registers.
 pub(super) trait Access {
-    /// 16 bits of configuration space.
+    /// 16 bits of configuration space, at once.
     fn configure(&mut self, register: u8, value: u16);
-    /// 8 bits of configuration space.
+    /// 8 bits of it, and no others.
     fn configure8(&mut self, register: u8, value: u8);
     fn write16(&mut self, register: usize, value: u16);
     fn write32(&mut self, register: usize, value: u32);
@@ -62,13 +62,11 @@ impl Device {
 
 impl Access for Device {
     fn configure(&mut self, register: u8, value: u16) {
-        let Function { configuration, place, .. } = &mut self.function;
-        change(configuration, *place, register, 0xffff, value.into());
+        self.function.configuration.write16(self.function.place, register, value);
     }
 
     fn configure8(&mut self, register: u8, value: u8) {
-        let Function { configuration, place, .. } = &mut self.function;
-        change(configuration, *place, register, 0xff, value.into());
+        self.function.configuration.write8(self.function.place, register, value);
     }
 
     fn write16(&mut self, register: usize, value: u16) {

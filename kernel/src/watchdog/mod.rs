@@ -11,11 +11,10 @@
 mod esb;
 mod tco;
 
-use crate::pci::{Configuration, Function};
+use crate::pci::Function;
 use core::sync::atomic::{AtomicU64, Ordering};
 use net::clock::Instant;
 use spin::Mutex;
-use virtio_drivers::transport::pci::bus::{ConfigurationAccess, DeviceFunction};
 
 /// How long the executor may be away.
 pub(crate) const PATIENCE_SECONDS: u16 = 60;
@@ -107,11 +106,4 @@ pub(crate) fn disarm() {
     if let Some(Some(watchdog)) = WATCHDOG.try_lock().as_deref_mut() {
         watchdog.timer().stop();
     }
-}
-
-/// Changes some of the bits of a word of 32 in configuration space, and leaves the others.
-fn change(configuration: &mut Configuration, at: DeviceFunction, register: u8, clear: u32, set: u32) {
-    let word = configuration.read_word(at, register & !3);
-    let shift = 8 * u32::from(register & 3);
-    configuration.write_word(at, register & !3, word & !(clear << shift) | set << shift);
 }
