@@ -56,6 +56,8 @@ static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
 /// What the run before has said last, if it did not end cleanly.
 static BEFORE: Once<Vec<u8>> = Once::new();
 
+/// Such lines in the log.
+const QUOTED: &str = " kernel::console: | ";
 /// Lines of it on the console, and bytes in the file.
 const LINES_BEFORE: usize = 24;
 const BYTES_BEFORE: usize = 16 << 10;
@@ -69,7 +71,8 @@ pub fn keep() {
     let Some(before) = before.filter(|before| !before.is_empty()) else { return };
     let before = BEFORE.call_once(|| before[before.len().saturating_sub(BYTES_BEFORE)..].to_vec());
     let text = String::from_utf8_lossy(before);
-    let lines: Vec<&str> = text.lines().collect();
+    // What that run told of the one before it is not told again.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains(QUOTED)).collect();
     log::warn!("the run before this one ended without a clean stop; the last that it said:");
     lines[lines.len().saturating_sub(LINES_BEFORE)..].iter().for_each(|line| log::warn!("| {line}"));
 }
