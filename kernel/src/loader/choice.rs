@@ -132,7 +132,7 @@ mod tests {
         let image = |file: &[u8]| Image::of(file).unwrap();
         at_once(volume.replace("granary.a", b"old", NOW)).unwrap();
         at_once(volume.replace("granary.b", b"new", NOW)).unwrap();
-        let old = Slots { good: Some(Slot::A), ..Slots::with(Slot::A, image(b"old")) };
+        let old = Slots::with(Slot::A, image(b"old")).served(Slot::A).unwrap();
         let record = record::new_file(&old.filled(Slot::B, image(b"new")).switched(Slot::B));
         at_once(volume.replace(FILE, &record, NOW)).unwrap();
         for _ in 0..TRIES_MAX {

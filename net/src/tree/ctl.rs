@@ -190,22 +190,6 @@ mod tests {
             parse("peer east tcp!10.0.0.2!venti tcp!10.0.0.2!9fs"),
             Ok(Command::Peer("east".into(), info.into()))
         );
-        let sum = "00ff".repeat(16);
-        let upgrade = |signature| {
-            let sha256 = [0, 0xff].repeat(16).try_into().unwrap();
-            Ok(Command::Upgrade(NewKernel { slot: Slot::B, sha256, signature }))
-        };
-        assert_eq!(parse(&alloc::format!("upgrade b sha256={sum}")), upgrade(None));
-        assert_eq!(
-            parse(&alloc::format!("upgrade b sha256={sum} signature=30Fe")),
-            upgrade(Some([0x30, 0xfe].into()))
-        );
-        assert_eq!((parse("rollback"), parse("restart")), (Ok(Command::Rollback), Ok(Command::Restart)));
-        for (slot, sum, rest) in
-            [("c", &*sum, ""), ("b", &sum[1..], ""), ("b", &sum[2..], ""), ("b", &sum, "x")]
-        {
-            assert!(parse(&alloc::format!("upgrade {slot} sha256={sum} {rest}")).is_err());
-        }
         assert_eq!(parse("unpeer east"), Ok(Command::Unpeer("east".into())));
         let set = |line| match parse(line) {
             Ok(Command::Set(key, value)) => (key, value),
@@ -239,6 +223,27 @@ mod tests {
         let words = ["name", "remove", "prove", "set", "unset", "peer", "unpeer", "sync"];
         for word in words.into_iter().chain(["upgrade", "rollback", "restart"]) {
             assert!(HELP.lines().any(|line| line.starts_with(word)));
+        }
+    }
+
+    #[test]
+    fn kernels_are_named_by_their_slot_and_checksum() {
+        let parse = |line: &str| Command::parse(line.as_bytes());
+        let sum = "00ff".repeat(16);
+        let upgrade = |signature| {
+            let sha256 = [0, 0xff].repeat(16).try_into().unwrap();
+            Ok(Command::Upgrade(NewKernel { slot: Slot::B, sha256, signature }))
+        };
+        assert_eq!(parse(&alloc::format!("upgrade b sha256={sum}")), upgrade(None));
+        assert_eq!(
+            parse(&alloc::format!("upgrade b sha256={sum} signature=30Fe")),
+            upgrade(Some([0x30, 0xfe].into()))
+        );
+        assert_eq!((parse("rollback"), parse("restart")), (Ok(Command::Rollback), Ok(Command::Restart)));
+        for (slot, sum, rest) in
+            [("c", &*sum, ""), ("b", &sum[1..], ""), ("b", &sum[2..], ""), ("b", &sum, "x")]
+        {
+            assert!(parse(&alloc::format!("upgrade {slot} sha256={sum} {rest}")).is_err());
         }
     }
 
