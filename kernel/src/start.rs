@@ -23,8 +23,9 @@ pub struct Machine {
 
 /// Brings the machine up and runs it for good.
 ///
-/// Words on the command line that count here: `slot=a|b`, with which loaders say which kernel this is; `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit`
-/// (QEMU's isa-debug-exit device is there); `selftest` (see [`selftest`]).
+/// Words on the command line that count here: `slot=a|b`, with which loaders say which kernel this is;
+/// `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit` (QEMU's isa-debug-exit device is there);
+/// `selftest` (see [`selftest`]).
 pub fn start(boot_info: BootInfo) -> ! {
     let words = CommandLine::new(&boot_info.command_line);
     cpu::enable_vector_state();

@@ -80,8 +80,10 @@ mod tests {
 
     /// Made with OpenSSL 3: `openssl ecparam -name prime256v1 -genkey -noout`, `openssl pkey -pubout`, and
     /// `printf 'a kernel\n' | openssl dgst -sha256 -sign`.
-    const KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4wxufJcSVNhuNZxAM2h6IApgsFRYNvh5/FK8Z2t5YZMsQuw==";
-    const SIGNATURE: &str = "304402200379cb6250ff5fe91c11c52405fb579f6e0e2f92b35edab09cc787b0d122895a0220699a6a670b77bdf2b5de83d80f1a59877453f5456ceeaf574178bc5fedee5271";
+    const KEY: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4wxufJcSVNhuNZx\
+        AM2h6IApgsFRYNvh5/FK8Z2t5YZMsQuw==";
+    const SIGNATURE: &str = "304402200379cb6250ff5fe91c11c52405fb579f6e0e2f92b35edab09cc787b0d122895a0220699a6a670b77bd\
+        f2b5de83d80f1a59877453f5456ceeaf574178bc5fedee5271";
 
     #[test]
     fn what_openssl_has_signed_is_accepted_and_nothing_else() {
