@@ -18,6 +18,7 @@
 //! | `nvme` | NVMe controllers | PCI, what is on disks |
 //! | [`intel`] | network cards of the 8254x and 82574 family | packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
+//! | `watchdog` | timers that start the machine again | why it hangs |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
 //!
@@ -53,5 +54,6 @@ pub mod selftest;
 mod start;
 pub mod time;
 pub mod virtio;
+mod watchdog;
 
 pub use start::{Machine, start};

@@ -5,7 +5,7 @@
 use crate::arch::{apic, cpu, port};
 use crate::boot_info::KernelImage;
 use crate::memory::heap;
-use crate::{acpi, console, processors};
+use crate::{acpi, console, processors, watchdog};
 use core::arch::asm;
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -196,6 +196,8 @@ pub(crate) fn end() -> ! {
     if REBOOT.load(Ordering::Relaxed) {
         acpi::power::reset();
     }
+    // It shall stand still.
+    watchdog::disarm();
     cpu::stop()
 }
 

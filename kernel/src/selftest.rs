@@ -1,6 +1,7 @@
 //! Tests that only a machine can run: `selftest` on the command line, with `debug-exit` for QEMU to say how they ended.
 //!
-//! Knows what must hold of the machine. `selftest=fault` and `selftest=panic` end in a report instead, for tests of that.
+//! Knows what must hold of the machine. `selftest=fault` and `selftest=panic` end in a report instead, `selftest=hang` in
+//! a reset by the watchdog, for tests of that.
 
 use crate::arch::exceptions;
 use crate::command_line::CommandLine;
@@ -8,7 +9,7 @@ use crate::executor::{spawn, timers::sleep_until, yield_now};
 use crate::memory::{copy, heap};
 use crate::panic::{DebugExit, debug_exit};
 use crate::processors::{self, pool};
-use crate::{acpi, arch, console, entropy, interrupts, memory, time};
+use crate::{acpi, arch, console, entropy, interrupts, memory, time, watchdog};
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::arch::asm;
@@ -36,6 +37,9 @@ pub enum Which {
     /// Nothing but waiting, for ten seconds: for measuring what an idle machine costs.
     Idle,
 }
+
+/// How long a machine hangs that has a watchdog.
+const HANG_SECONDS: u16 = 2;
 
 type Outcome = Result<(), &'static str>;
 
@@ -315,6 +319,16 @@ fn randomness() -> Outcome {
             log::info!("{error}");
             Ok(())
         }
+    }
+}
+
+/// Returns to nobody, as a task that hangs: the watchdog, if there is one, ends this.
+pub(crate) fn hang() -> ! {
+    let is_armed = watchdog::arm(HANG_SECONDS, time::now());
+    log::info!("hanging, as the command line asks; {}", if is_armed { "watched" } else { "nobody watches" });
+    console::flush();
+    loop {
+        core::hint::spin_loop();
     }
 }
 

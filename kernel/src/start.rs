@@ -23,8 +23,9 @@ pub struct Machine {
 
 /// Brings the machine up and runs it for good.
 ///
-/// Words on the command line that count here: `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit`
-/// (QEMU's isa-debug-exit device is there); `selftest` (see [`selftest`]).
+/// Words on the command line that count here: `slot=a|b`, with which loaders say which kernel this is;
+/// `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit` (QEMU's isa-debug-exit device is there);
+/// `selftest` (see [`selftest`]).
 pub fn start(boot_info: BootInfo) -> ! {
     let words = CommandLine::new(&boot_info.command_line);
     cpu::enable_vector_state();
@@ -40,6 +41,7 @@ pub fn start(boot_info: BootInfo) -> ! {
     if let Some(screen) = &boot_info.screen {
         console::show_on(screen);
     }
+    console::keep();
     let status = memory::heap::status();
     log::info!("{} MiB of memory free of {}", status.free >> 20, status.total >> 20);
     let acpi = acpi::init(boot_info.rsdp);
@@ -65,13 +67,20 @@ async fn run(machine: Machine) {
     if words.value("selftest") == Some("disk") {
         selftest::finish(devices::check::disks(&devices.disks).await);
     }
-    node::run(&machine, devices).await;
-    acpi::power::power_off();
+    if words.value("selftest") == Some("hang") {
+        selftest::hang();
+    }
+    match node::run(&machine, devices).await {
+        node::End::Off => acpi::power::power_off(),
+        node::End::Restart => acpi::power::restart(),
+    }
 }
 
 /// Whether a word of the command line is one that counts here.
 pub(crate) fn knows_word(word: &str) -> bool {
-    word == "debug-exit" || word == "selftest" || word.starts_with("selftest=")
+    word == "debug-exit"
+        || word == "selftest"
+        || ["selftest=", "slot="].iter().any(|start| word.starts_with(start))
 }
 
 fn log_level(words: CommandLine<'_>) -> LevelFilter {

@@ -7,6 +7,7 @@
 //! | [`journal`] | the log's last lines | who logs |
 //! | [`syslog`] | a line as a message for a collector | sockets |
 //! | [`sntp`] | the time, from a time server | what clock it sets |
+//! | [`signature`] | whether a file was signed by a key | what the file is |
 //! | [`tcp`] | smoltcp: one interface, its addresses, its sockets, its next deadline | drivers, venti |
 //! | [`auth`] | 9front's proof of identity, as messages; the secret it yields | TLS, sockets |
 //! | [`tls13`] | TLS 1.3 with pinned certificates: rustls answers, embedded-tls dials | what is inside the stream |
@@ -38,6 +39,7 @@ pub mod p9;
 pub mod replicate;
 pub mod rng;
 pub mod secure;
+pub mod signature;
 pub mod sntp;
 pub mod syslog;
 pub mod tcp;

@@ -5,6 +5,7 @@
 
 mod archive_support;
 mod p9_support;
+mod p9_upgrade;
 mod venti_support;
 
 use archive_support::{archive, archive_of_many};

@@ -95,6 +95,10 @@ pub struct Spec {
     pub shielded: bool,
     /// Whether the guest can end QEMU with a status (isa-debug-exit).
     pub debug_exit: bool,
+    /// Whether the machine starts again when it resets itself; otherwise QEMU ends.
+    pub starts_again: bool,
+    /// Further arguments.
+    pub more: Vec<String>,
     /// QEMU machine type.
     pub machine: String,
     /// The network card.
@@ -163,6 +167,8 @@ impl Spec {
             command_line: String::new(),
             shielded: false,
             debug_exit: false,
+            starts_again: false,
+            more: Vec::new(),
             machine: "q35".into(),
             nic: Nic::Virtio,
             network: Network::Own,
@@ -180,7 +186,10 @@ impl Spec {
         }
         add(&["-machine", &self.machine, "-accel", accelerator.argument(), "-cpu", &cpu]);
         add(&["-m", &self.memory, "-smp", &self.processors.to_string()]);
-        add(&["-display", "none", "-no-reboot", "-monitor", "none"]);
+        add(&["-display", "none", "-monitor", "none"]);
+        if !self.starts_again {
+            add(&["-no-reboot"]);
+        }
         match self.firmware {
             Firmware::Direct => {
                 add(&["-kernel", path_text(&self.kernel)?]);
@@ -205,6 +214,7 @@ impl Spec {
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", "virtio-rng-pci"]);
         }
+        add(&self.more.iter().map(String::as_str).collect::<Vec<_>>());
         if self.debug_exit {
             add(&["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         }

@@ -24,6 +24,7 @@
 //! | [`transfer`] | one arena taken out of its disk, as bytes or clump by clump | where it goes |
 //! | [`whack`] | venti's compression, both directions | clump headers |
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
+//! | [`slots`] | the two kernels in 9fat, and which is started | how one is loaded |
 //! | [`names`] | `scorenames`: text ↔ bindings, merging | FAT, peers |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
 //! | [`disk`] | partition tables, and the venti partitions they lead to | what is in those partitions |
@@ -62,6 +63,7 @@ pub mod score;
 pub mod scrub;
 pub mod settings;
 pub mod simulation;
+pub mod slots;
 pub mod store;
 pub mod transfer;
 pub mod trial;

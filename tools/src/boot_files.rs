@@ -4,7 +4,7 @@
 
 use crate::pe;
 use anyhow::{Context, ensure};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The kernel's file, beside this program.
 const KERNEL: &str = "granary-kernel";
@@ -47,7 +47,7 @@ impl BootFiles {
             Some(path) => path.to_owned(),
             None => std::env::current_exe()?.with_file_name(KERNEL),
         };
-        let kernel = loadable(read(&path)?).with_context(|| format!("{} is no kernel", path.display()))?;
+        let kernel = loadable_file(&path)?;
         let path = path.with_file_name(BIOS_LOADER);
         let loader = read(&path)?;
         let boot_sector = loader.get(..BOOT_SECTOR_LEN);
@@ -63,7 +63,15 @@ impl BootFiles {
     }
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+/// A kernel file without what only debuggers read: what a disk gets.
+///
+/// # Errors
+/// If it is not there, or is not what it should be.
+pub fn loadable_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    loadable(read(path)?).with_context(|| format!("{} is no kernel", path.display()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let hint = || format!("reading {} (`cargo build --release -p boot` makes it)", path.display());
     std::fs::read(path).with_context(hint)
 }

@@ -18,12 +18,14 @@ pub mod ping;
 pub mod prove;
 pub mod rdarena;
 pub mod read;
+pub mod rollback;
 pub mod score;
 pub mod serve;
 pub mod simulate;
 pub mod status;
 pub mod sync;
 pub mod unvac;
+pub mod upgrade;
 pub mod vac;
 pub mod wrarena;
 pub mod write;
@@ -57,6 +59,8 @@ pub enum Command {
     Prove(prove::Args),
     /// Show a node's figures.
     Status(status::Args),
+    /// Have a node start the kernel that it had before.
+    Rollback(rollback::Args),
     /// Serve a disk or image on this host.
     Serve(serve::Args),
     /// Put the storage engine through trials on simulated disks that fail in every way.
@@ -77,6 +81,8 @@ pub enum Command {
     Score(score::Args),
     /// Restore a tree of files from a venti server.
     Unvac(unvac::Args),
+    /// Give a node another kernel.
+    Upgrade(upgrade::Args),
     /// Save a tree of files on a venti server.
     Vac(vac::Args),
     /// Print a script that completes this command's words in a shell.
@@ -102,6 +108,7 @@ impl Command {
             Command::Names(args) => names::run(args),
             Command::Prove(args) => prove::run(args),
             Command::Status(args) => status::run(args),
+            Command::Rollback(args) => rollback::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Simulate(args) => simulate::run(args),
             Command::Peers(args) => peers::run(args),
@@ -113,6 +120,7 @@ impl Command {
             Command::Sync(args) => sync::run(args),
             Command::Score(args) => score::run(args),
             Command::Unvac(args) => unvac::run(args),
+            Command::Upgrade(args) => upgrade::run(args),
             Command::Vac(args) => vac::run(args),
             Command::Completion(args) => completion::run(&args),
         }

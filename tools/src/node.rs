@@ -4,7 +4,7 @@ use crate::dial::Dial;
 use crate::host::stream::{self, Reader, Writer};
 use anyhow::{Context, anyhow};
 use net::p9::PORT;
-use net::p9::client::Client;
+use net::p9::client::{Client, ClientError};
 use storage::names::ndb::{self, Item};
 use tokio::net::TcpStream;
 
@@ -44,6 +44,17 @@ pub async fn records(node: &mut Node, name: &str) -> anyhow::Result<Vec<Item>> {
     let text = node.read(&format!("names/{name}"), TEXT_MAX).await;
     let text = text.map_err(|error| anyhow!("{name}: {error}"))?;
     Ok(ndb::parse(&text).into_iter().filter(Item::is_record).collect())
+}
+
+/// Has the node's machine start again.
+///
+/// # Errors
+/// If it refuses. That the connection ends is what was asked for.
+pub async fn restart(node: &mut Node) -> anyhow::Result<()> {
+    match node.command("ctl", "restart").await {
+        Err(ClientError::Connection) => Ok(()),
+        answer => Ok(answer?),
+    }
 }
 
 /// A record as JSON: its attributes, numbers as numbers.

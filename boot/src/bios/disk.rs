@@ -1,4 +1,4 @@
-//! The boot disk, read through the BIOS (INT 13h with its extensions: T13, "Enhanced Disk Drive 3.0").
+//! The boot disk, through the BIOS (INT 13h with its extensions: T13, "Enhanced Disk Drive 3.0").
 
 use crate::firmware::{self, Registers, SCRATCH_LEN};
 use alloc::vec::Vec;
@@ -7,6 +7,8 @@ use storage::device::{BlockDevice, DeviceError};
 
 const DISK: u8 = 0x13;
 const READ: u32 = 0x4200;
+/// Without reading back.
+const WRITE: u32 = 0x4300;
 const PARAMETERS: u32 = 0x4800;
 
 /// Where the BIOS puts sectors: nothing of ours or of its own lies there.
@@ -50,12 +52,7 @@ impl BiosDisk {
     }
 
     fn read_some(&self, first: u64, count: u32, target: &mut Vec<u8>) -> Result<(), DeviceError> {
-        let mut packet = [0; SCRATCH_LEN];
-        packet[0] = 16;
-        packet[2..4].copy_from_slice(&(count as u16).to_le_bytes());
-        packet[6..8].copy_from_slice(&BUFFER_SEGMENT.to_le_bytes());
-        packet[8..16].copy_from_slice(&first.to_le_bytes());
-        if call(READ, self.drive, &mut packet).failed() {
+        if self.transfer(READ, first, count) {
             return Err(DeviceError::Read { first, count: u64::from(count) });
         }
         let len = (count * self.sector_size) as usize;
@@ -63,6 +60,26 @@ impl BiosDisk {
         // SAFETY: 64 KiB are set aside there, `len` is at most that, and the BIOS has returned.
         target.extend_from_slice(unsafe { core::slice::from_raw_parts(buffer, len) });
         Ok(())
+    }
+
+    fn write_some(&self, first: u64, count: u32, data: &[u8]) -> Result<(), DeviceError> {
+        let buffer: *mut u8 = core::ptr::with_exposed_provenance_mut(BUFFER);
+        // SAFETY: 64 KiB are set aside there, and `data` has at most a request's length.
+        unsafe { buffer.copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+        match self.transfer(WRITE, first, count) {
+            true => Err(DeviceError::Write { first, count: u64::from(count) }),
+            false => Ok(()),
+        }
+    }
+
+    /// Moves sectors between disk and buffer; `true`: the BIOS says that it failed.
+    fn transfer(&self, service: u32, first: u64, count: u32) -> bool {
+        let mut packet = [0; SCRATCH_LEN];
+        packet[0] = 16;
+        packet[2..4].copy_from_slice(&(count as u16).to_le_bytes());
+        packet[6..8].copy_from_slice(&BUFFER_SEGMENT.to_le_bytes());
+        packet[8..16].copy_from_slice(&first.to_le_bytes());
+        call(service, self.drive, &mut packet).failed()
     }
 }
 
@@ -98,11 +115,20 @@ impl BlockDevice for BiosDisk {
         Ok(data.into())
     }
 
-    /// A loader never writes.
     async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
-        Err(DeviceError::Write { first, count: data.len() as u64 / u64::from(self.sector_size) })
+        let count = data.len() as u64 / u64::from(self.sector_size);
+        if first.checked_add(count).is_none_or(|end| end > self.sectors) {
+            return Err(DeviceError::OutOfBounds { first, count });
+        }
+        let request = REQUEST_LEN_MAX / self.sector_size;
+        let pieces = data.chunks((request * self.sector_size) as usize);
+        for (at, piece) in (first..).step_by(request as usize).zip(pieces) {
+            self.write_some(at, piece.len() as u32 / self.sector_size, piece)?;
+        }
+        Ok(())
     }
 
+    /// A BIOS has no such service: its writes are as durable as they get when they have returned.
     async fn flush(&self) -> Result<(), DeviceError> {
         Ok(())
     }

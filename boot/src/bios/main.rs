@@ -9,8 +9,8 @@
 //! | `console` | words on screen and serial port |
 //! | `memory` | the memory map; the heap; where the kernel may go |
 //!
-//! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Nothing is ever written to the
-//! disk. Never: interrupts in long mode, a second processor.
+//! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Nothing is written to the disk
+//! but the count of a new kernel's starts. Never: interrupts in long mode, a second processor.
 
 #![no_std]
 #![no_main]
@@ -22,17 +22,19 @@ mod disk;
 mod firmware;
 mod memory;
 
+use alloc::format;
 use alloc::vec::Vec;
 use console::say;
 use core::convert::Infallible;
 use core::panic::PanicInfo;
 use disk::{BiosDisk, NoDisk};
 use kernel::loader::{
-    BadKernel, Handover, KERNELS, KernelFile, MAP_ENTRY_LEN, NoVolume, at_once, map_entry, open_9fat,
+    BadKernel, Choice, Handover, KernelFile, MAP_ENTRY_LEN, NoVolume, Unusable, at_once, map_entry, open_9fat,
 };
 use memory::{MemoryError, MemoryMap};
-use storage::fat::{FatError, Volume};
+use storage::fat::Volume;
 use storage::partition::Partition;
+use storage::slots::Candidate;
 
 core::arch::global_asm!(include_str!("boot_sector.s"));
 core::arch::global_asm!(include_str!("real_mode.s"));
@@ -54,7 +56,7 @@ enum BootError {
 #[derive(Debug, thiserror::Error)]
 enum KernelError {
     #[error(transparent)]
-    File(#[from] FatError),
+    File(#[from] Unusable),
     #[error(transparent)]
     Format(#[from] BadKernel),
     #[error(transparent)]
@@ -74,33 +76,40 @@ fn boot(drive: u8) -> Result<Infallible, BootError> {
     let map = MemoryMap::read()?;
     let len_max = memory::start_heap(&map)?;
     let disk = BiosDisk::open(drive)?;
-    let volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
-    for name in KERNELS {
-        let Err(error) = start(&volume, name, len_max, &map);
-        say(format_args!("granary: {name}: {error}"));
+    let mut volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
+    let choice = at_once(Choice::read(&volume));
+    choice.remark().iter().for_each(|remark| say(format_args!("granary: {remark}")));
+    for candidate in &choice.candidates {
+        let Err(error) = start(&mut volume, &choice, candidate, len_max, &map);
+        say(format_args!("granary: {}: {error}", candidate.slot.file()));
     }
     Err(BootError::NoKernel)
 }
 
-/// Loads the kernel of this name and starts it.
+/// Loads the kernel of a slot and starts it.
 fn start(
-    volume: &Volume<Partition<BiosDisk>>,
-    name: &str,
+    volume: &mut Volume<Partition<BiosDisk>>,
+    choice: &Choice,
+    candidate: &Candidate,
     len_max: u64,
     map: &MemoryMap,
 ) -> Result<Infallible, KernelError> {
-    say(format_args!("granary: loading {name}"));
-    let file = at_once(volume.read(name, len_max))?;
+    say(format_args!("granary: loading {}", candidate.slot.file()));
+    let file = at_once(Choice::read_file(volume, candidate, len_max))?;
+    Choice::verify(candidate, &file)?;
     let kernel = KernelFile::parse(&file)?;
     for segment in &kernel.segments {
         map.check_free(segment.address, segment.len)?;
     }
+    at_once(choice.count(volume, candidate))?;
     for segment in &kernel.segments {
         // SAFETY: the range was just checked to be RAM outside everything of ours, and it lies below 4 GiB.
         unsafe { memory::place(segment.address, segment.bytes, segment.len) };
     }
     let regions: Vec<u8> = map.regions().iter().flat_map(|r| map_entry(r.start, r.len, r.kind)).collect();
+    let command_line = format!("slot={}\0", candidate.slot);
     let handover = Handover {
+        command_line: command_line.as_ptr().addr() as u64,
         map: regions.as_ptr().addr() as u64,
         map_entries: (regions.len() / MAP_ENTRY_LEN) as u32,
         ..Handover::default()

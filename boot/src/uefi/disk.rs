@@ -1,4 +1,4 @@
-//! Disks, read through the firmware's block I/O.
+//! Disks, through the firmware's block I/O.
 
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -126,13 +126,26 @@ impl BlockDevice for EfiDisk {
         Ok(data.into())
     }
 
-    /// A loader never writes.
     async fn write(&self, first: u64, data: Bytes) -> Result<(), DeviceError> {
-        Err(DeviceError::Write { first, count: data.len() as u64 / u64::from(self.sector_size) })
+        let count = data.len() as u64 / u64::from(self.sector_size);
+        if first.checked_add(count).is_none_or(|end| end > self.sectors) {
+            return Err(DeviceError::OutOfBounds { first, count });
+        }
+        let mut protocol = self.protocol.borrow_mut();
+        let mut buffer = self.buffer.borrow_mut();
+        let media = protocol.media().media_id();
+        let request = REQUEST_LEN / self.sector_size as usize;
+        let pieces = data.chunks(request * self.sector_size as usize);
+        for (at, piece) in (first..).step_by(request).zip(pieces) {
+            buffer[..piece.len()].copy_from_slice(piece);
+            let written = protocol.write_blocks(media, at, &buffer[..piece.len()]);
+            written.map_err(|_| DeviceError::Write { first, count })?;
+        }
+        Ok(())
     }
 
     async fn flush(&self) -> Result<(), DeviceError> {
-        Ok(())
+        self.protocol.borrow_mut().flush_blocks().map_err(|_| DeviceError::Flush)
     }
 
     /// There is nothing to flush.

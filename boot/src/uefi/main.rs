@@ -7,7 +7,8 @@
 //! | `leave`, `leave.s` | the kernel's memory, the end of the firmware's services, the jump |
 //!
 //! Tables and file system are read by `storage`, the kernel file by [`kernel::loader`]. Built as an ELF file;
-//! `granary image create` makes the PE file of it that firmware starts. Nothing is ever written to a disk. Never: a
+//! `granary image create` makes the PE file of it that firmware starts. Nothing is written to a disk but the
+//! count of a new kernel's starts. Never: a
 //! driver taken from the firmware, a setting of its own.
 
 #![no_std]
@@ -19,6 +20,7 @@ mod disk;
 mod leave;
 mod screen;
 
+use alloc::format;
 use alloc::string::String;
 use core::convert::Infallible;
 use core::fmt::{self, Write};
@@ -26,11 +28,12 @@ use core::panic::PanicInfo;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use disk::EfiDisk;
-use kernel::loader::{BadKernel, KERNELS, KernelFile, NoVolume, at_once, open_9fat};
+use kernel::loader::{BadKernel, Choice, KernelFile, NoVolume, Unusable, at_once, open_9fat};
 use leave::{COMMAND_LINE_MAX, NoRoom, Parcel};
-use storage::fat::{FatError, Volume};
+use storage::fat::Volume;
 use storage::partition::Partition;
-use uefi::boot;
+use storage::slots::Candidate;
+use uefi::boot::{self, Tpl};
 use uefi::proto::loaded_image::LoadedImage;
 use uefi::table::cfg::ConfigTableEntry;
 use uefi::{Status, entry, system};
@@ -56,7 +59,7 @@ enum DiskError {
 #[derive(Debug, thiserror::Error)]
 enum KernelError {
     #[error(transparent)]
-    File(#[from] FatError),
+    File(#[from] Unusable),
     #[error(transparent)]
     Format(#[from] BadKernel),
     #[error(transparent)]
@@ -79,20 +82,34 @@ fn efi_start() -> Status {
 }
 
 fn boot_from(disk: EfiDisk) -> Result<Infallible, DiskError> {
-    let volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
-    for name in KERNELS {
-        let Err(error) = start(&volume, name);
-        say(format_args!("granary: {name}: {error}"));
+    let mut volume = at_once(open_9fat(disk, |complaint| say(format_args!("granary: {complaint}"))))?;
+    let choice = at_once(Choice::read(&volume));
+    choice.remark().iter().for_each(|remark| say(format_args!("granary: {remark}")));
+    for candidate in &choice.candidates {
+        let Err(error) = start(&mut volume, &choice, candidate);
+        say(format_args!("granary: {}: {error}", candidate.slot.file()));
     }
     Err(DiskError::NoKernel)
 }
 
-/// Loads the kernel of this name and starts it.
-fn start(volume: &Volume<Partition<EfiDisk>>, name: &str) -> Result<Infallible, KernelError> {
-    say(format_args!("granary: loading {name}"));
-    let file = at_once(volume.read(name, KERNEL_LEN_MAX))?;
+/// Loads the kernel of a slot and starts it.
+fn start(
+    volume: &mut Volume<Partition<EfiDisk>>,
+    choice: &Choice,
+    candidate: &Candidate,
+) -> Result<Infallible, KernelError> {
+    say(format_args!("granary: loading {}", candidate.slot.file()));
+    let file = at_once(Choice::read_file(volume, candidate, KERNEL_LEN_MAX))?;
+    {
+        // The firmware's interrupts use our stack, below whose pointer such long arithmetic keeps its numbers.
+        // SAFETY: nothing of the firmware is called until the guard is gone.
+        let _no_interrupts = unsafe { boot::raise_tpl(Tpl::HIGH_LEVEL) };
+        Choice::verify(candidate, &file)?;
+    }
     let kernel = KernelFile::parse(&file)?;
-    let parcel = Parcel::pack(&kernel, &command_line(), root_pointer(), screen::find())?;
+    let words = format!("slot={} {}", candidate.slot, command_line());
+    let parcel = Parcel::pack(&kernel, &words, root_pointer(), screen::find())?;
+    at_once(choice.count(volume, candidate))?;
     parcel.send()
 }
 

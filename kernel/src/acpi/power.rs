@@ -6,7 +6,7 @@ use super::tables::{Fixed, Register};
 use crate::arch::{cpu, port};
 use crate::executor::timers::sleep_until;
 use crate::memory::map_mmio;
-use crate::{console, panic, time};
+use crate::{console, panic, time, watchdog};
 use core::time::Duration;
 use spin::Once;
 
@@ -65,6 +65,8 @@ pub async fn power_button() {
 /// Switches the machine off; where that fails, stops it and says so.
 pub fn power_off() -> ! {
     log::info!("power off");
+    console::end_cleanly();
+    watchdog::disarm();
     console::flush();
     panic::stop_all_others();
     if let Some((fixed, off)) = FIXED.get().and_then(|fixed| Some((fixed, fixed.off?))) {
@@ -78,6 +80,15 @@ pub fn power_off() -> ! {
     log::warn!("this machine cannot switch itself off; it is safe to do so now");
     console::flush();
     cpu::stop()
+}
+
+/// Starts the machine again, after a clean stop.
+pub fn restart() -> ! {
+    log::info!("restart");
+    console::end_cleanly();
+    watchdog::disarm();
+    console::flush();
+    reset()
 }
 
 /// Starts the machine again: by ACPI's register, the chip set's, the keyboard controller, at last by a triple fault.

@@ -3,19 +3,23 @@
 //! Knows lines, their form, and that the port is slow. Must not know what is logged. Once tasks run, lines go to a buffer that
 //! the executor empties as the port takes them, so that logging stalls nobody; what does not fit is counted, not waited for.
 
+mod kept;
 mod terminal;
 mod uart;
 
 use crate::boot_info::screen::Screen;
-use crate::memory::map_mmio;
+use crate::memory::{map_mmio, take_kept};
 use crate::time;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::time::Duration;
 use heapless::Deque;
+use kept::Kept;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use net::clock::Instant;
 use net::journal::{JOURNAL_LEN, Journal, Line, Stamp};
-use spin::Mutex;
+use spin::{Mutex, Once};
 use terminal::Terminal;
 use uart::Uart;
 
@@ -45,6 +49,51 @@ static JOURNAL: Mutex<Journal<JOURNAL_LEN>> = Mutex::new(Journal::new());
 /// Looks at the last lines.
 pub(crate) fn with_journal<T>(look: impl FnOnce(&Journal<JOURNAL_LEN>) -> T) -> T {
     look(&JOURNAL.lock())
+}
+
+/// The log of this run, where the next one finds it.
+static KEPT: Mutex<Option<Kept>> = Mutex::new(None);
+/// What the run before has said last, if it did not end cleanly.
+static BEFORE: Once<Vec<u8>> = Once::new();
+
+/// Such lines in the log.
+const QUOTED: &str = " kernel::console: | ";
+/// Lines of it on the console, and bytes in the file.
+const LINES_BEFORE: usize = 24;
+const BYTES_BEFORE: usize = 16 << 10;
+
+/// Reads what the run before has left, and begins to leave the same. Needs memory.
+pub fn keep() {
+    let Some(memory) = take_kept() else { return };
+    let (mut kept, before) = Kept::begin(memory);
+    kept.put(&with_journal(Journal::text));
+    *KEPT.lock() = Some(kept);
+    let Some(before) = before.filter(|before| !before.is_empty()) else { return };
+    let before = BEFORE.call_once(|| before[before.len().saturating_sub(BYTES_BEFORE)..].to_vec());
+    let text = String::from_utf8_lossy(before);
+    // What that run told of the one before it is not told again.
+    let lines: Vec<&str> = text.lines().filter(|line| !line.contains(QUOTED)).collect();
+    log::warn!("the run before this one ended without a clean stop; the last that it said:");
+    lines[lines.len().saturating_sub(LINES_BEFORE)..].iter().for_each(|line| log::warn!("| {line}"));
+}
+
+/// This run ends as it should.
+pub(crate) fn end_cleanly() {
+    if let Some(kept) = &mut *KEPT.lock() {
+        kept.close();
+    }
+}
+
+/// The log as a file: what the run before has left, if it ended badly, and this one's last lines.
+pub(crate) fn log_file() -> Vec<u8> {
+    let mut file = Vec::new();
+    if let Some(before) = BEFORE.get() {
+        file.extend_from_slice(b"--- the run before this one, which ended without a clean stop:\n");
+        file.extend_from_slice(before);
+        file.extend_from_slice(b"\n--- this run:\n");
+    }
+    file.extend(with_journal(Journal::text));
+    file
 }
 
 /// Finds the port and becomes the log's end. Lines above `level` are dropped.
@@ -140,6 +189,9 @@ impl Console {
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(kept) = &mut *KEPT.lock() {
+            kept.put(text.as_bytes());
+        }
         if let Some(screen) = &mut self.screen {
             screen.put(text);
         }
@@ -166,6 +218,9 @@ struct Emergency {
 
 impl Write for Emergency {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if let Some(Some(kept)) = KEPT.try_lock().as_deref_mut() {
+            kept.put(text.as_bytes());
+        }
         for byte in text.bytes().flat_map(with_return) {
             if let Some(uart) = self.uart {
                 uart.send_waiting(byte);

@@ -22,7 +22,7 @@ use crate::virtio::network::VirtioNetwork;
 use crate::virtio::signal::Signal;
 use crate::virtio::transport::{PciTransport, TransportError};
 use crate::virtio::{Problem, block};
-use crate::{entropy, time};
+use crate::{entropy, time, watchdog};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -110,7 +110,10 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
     for function in &mut functions {
         let driver = driver_for(function);
         log::info!("pci {function}{}", if driver.is_some() { "" } else { ", no driver" });
-        let Some(driver) = driver else { continue };
+        let Some(driver) = driver else {
+            watchdog::offer(function);
+            continue;
+        };
         if let Err(error) = start_one(driver, function, &mut devices).await {
             log::error!("pci {}: the device {error}; it is not used", function.place);
         }

@@ -15,12 +15,11 @@
 pub mod timers;
 
 use crate::arch::{apic, cpu};
-use crate::{console, interrupts, time};
+use crate::{console, interrupts, time, watchdog};
 use alloc::collections::VecDeque;
 use async_task::Runnable;
 use core::future::Future;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use net::clock::Instant;
 use spin::Mutex;
 
 static READY: Mutex<VecDeque<Runnable>> = Mutex::new(VecDeque::new());
@@ -79,7 +78,9 @@ pub fn run() -> ! {
     console::buffer_output();
     loop {
         interrupts::deliver();
-        timers::wake_due(time::now());
+        let now = time::now();
+        watchdog::wind(now);
+        timers::wake_due(now);
         console::drain_some();
         // One round: what is ready now. What becomes ready meanwhile waits for interrupts and timers to be looked at.
         let round = READY.lock().len();
@@ -115,7 +116,8 @@ fn halt() {
         return;
     }
     let now = time::now();
-    let deadline = earlier(timers::next_deadline(), console::next_drain(now));
+    let deadlines = [timers::next_deadline(), console::next_drain(now), watchdog::next_wind()];
+    let deadline = deadlines.into_iter().flatten().min();
     if deadline.is_some_and(|deadline| deadline <= now) {
         return;
     }
@@ -131,8 +133,4 @@ fn halt() {
     cpu::enable_interrupts_and_wait();
     WAITS.store(false, Ordering::SeqCst);
     HALTED_MICROS.fetch_add(time::now().micros - now.micros, Ordering::Relaxed);
-}
-
-fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    a.into_iter().chain(b).min()
 }

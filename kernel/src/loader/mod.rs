@@ -1,16 +1,26 @@
 //! What a boot loader must know: where a kernel is, where its parts go, where it begins, and how to tell it of the machine.
 //!
+//! | part | what |
+//! |---|---|
+//! | `choice` | which of the kernels in 9fat is started, and that it is whole |
+//! | `nine_fat` | where a disk keeps them |
+//! | [`identity`], [`regions`] | page tables and memory maps |
+//!
 //! Knows ELF's program headers (System V ABI, chapter 5), the note that names the entry, and PVH's start_info (Xen's
 //! `hvm/start_info.h`, version 1). Must not know firmware, nor touch memory: the loaders do.
 
+mod choice;
 pub mod identity;
 mod nine_fat;
 pub mod regions;
 
-pub use nine_fat::{KERNELS, NoVolume, at_once, open_9fat};
+pub use choice::{Choice, Unusable};
+pub use nine_fat::{NoVolume, at_once, open_9fat};
 
 use heapless::Vec;
 
+/// Bytes of a kernel file that every loader holds: a BIOS loader reads it into the memory below 16 MiB.
+pub const FILE_LEN_MAX: usize = 12 << 20;
 /// Loadable segments that a kernel may have.
 pub const SEGMENTS_MAX: usize = 8;
 /// Bytes of a start_info.

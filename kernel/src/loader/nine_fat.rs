@@ -8,9 +8,6 @@ use storage::disk::survey::NINE_FAT;
 use storage::fat::{FatError, Volume};
 use storage::partition::Partition;
 
-/// The kernels in 9fat, in the order in which they are tried.
-pub const KERNELS: [&str; 2] = ["granary.a", "granary.b"];
-
 /// Why a disk has no 9fat that can be read.
 #[derive(Debug, thiserror::Error)]
 pub enum NoVolume {
@@ -73,9 +70,9 @@ mod tests {
         let disk = with_table(&[prep::Part { name: NINE_FAT.into(), start: 2048, end: SECTORS }]);
         let part = Partition::new(NINE_FAT, &disk, 2048, SECTORS - 2048).unwrap();
         let mut volume = at_once(Volume::format(part, b"9FAT       ", 0, 1, Timestamp(0))).unwrap();
-        at_once(volume.replace(KERNELS[0], b"kernel", Timestamp(0))).unwrap();
+        at_once(volume.replace("granary.a", b"kernel", Timestamp(0))).unwrap();
         let volume = at_once(open_9fat(&disk, |complaint| panic!("{complaint}"))).unwrap();
-        assert_eq!(at_once(volume.read(KERNELS[0], 100)).unwrap(), b"kernel");
+        assert_eq!(at_once(volume.read("granary.a", 100)).unwrap(), b"kernel");
     }
 
     #[test]

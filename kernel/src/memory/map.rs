@@ -38,6 +38,15 @@ pub fn free_ranges(memory: &[MemoryRegion], floor: u64, image: (u64, u64)) -> Ra
     ranges
 }
 
+/// Takes `range` out of them, if all of it is in one of them.
+pub fn take(ranges: &mut Ranges, (from, to): (u64, u64)) -> bool {
+    let is_there = ranges.iter().any(|&(start, end)| start <= from && to <= end);
+    if is_there {
+        subtract(ranges, from, to);
+    }
+    is_there
+}
+
 /// Whether `start..start + len` touches one of `ranges`.
 pub fn overlaps(ranges: &Ranges, start: u64, len: u64) -> bool {
     ranges.iter().any(|&(from, to)| start < to && from < start.saturating_add(len))
@@ -90,6 +99,15 @@ mod tests {
         let expected = [(MIB, 16 * MIB), (18 * MIB + PAGE, 127 * MIB), (4096 * MIB, 5120 * MIB)];
         assert_eq!(ranges.as_slice(), expected);
         assert_eq!(usable_ranges(&map, 18 * MIB + 1)[0], (18 * MIB + PAGE, 127 * MIB));
+    }
+
+    #[test]
+    fn a_range_is_taken_as_a_whole_or_not_at_all() {
+        let mut ranges = usable_ranges(&[region(16 * MIB, 64 * MIB, Usable)], 0);
+        assert!(!take(&mut ranges, (15 * MIB, 17 * MIB)) && !take(&mut ranges, (63 * MIB, 65 * MIB)));
+        assert!(take(&mut ranges, (31 * MIB, 32 * MIB)));
+        assert_eq!(ranges.as_slice(), [(16 * MIB, 31 * MIB), (32 * MIB, 64 * MIB)]);
+        assert!(!take(&mut ranges, (31 * MIB, 32 * MIB)));
     }
 
     #[test]

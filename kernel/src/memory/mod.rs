@@ -30,12 +30,18 @@ const LOW_MEMORY_END: u64 = 1 << 20;
 /// Where in the first MiB a page is looked for: behind what BIOSes keep for themselves, before video memory.
 const LOW_PAGES: (u64, u64) = (0x8000, 0xa_0000);
 
+/// What stays across a restart: in front of the kernel, behind what a BIOS loader uses, the same for every kernel.
+const KEPT: (u64, u64) = (31 << 20, (31 << 20) + (68 << 10));
+
 static TABLES: Mutex<Option<PageTables>> = Mutex::new(None);
 static BOOT_STACK_GUARD: Once<usize> = Once::new();
 /// RAM above the first MiB, the image included: never a device, never firmware's.
 static RAM: Once<Ranges> = Once::new();
 /// A free page in the first MiB, and whether somebody has it.
 static LOW_PAGE: Mutex<Option<u64>> = Mutex::new(None);
+
+/// The memory that stays is ours, and nobody has it yet.
+static KEPT_IS_FREE: Mutex<bool> = Mutex::new(false);
 
 /// Why memory could not be set up or mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +71,8 @@ pub enum MemoryError {
 /// [`MemoryError::NoMemory`] or [`MemoryError::NoFrame`]: there is not enough memory to run at all.
 pub unsafe fn init(boot_info: &BootInfo) -> Result<(), MemoryError> {
     let KernelImage { text, end, .. } = boot_info.image;
-    let ranges = free_ranges(&boot_info.memory, LOW_MEMORY_END, (text as u64, end as u64));
+    let mut ranges = free_ranges(&boot_info.memory, LOW_MEMORY_END, (text as u64, end as u64));
+    *KEPT_IS_FREE.lock() = map::take(&mut ranges, KEPT);
     let bookkeeping = Bookkeeping::place(&ranges).ok_or(MemoryError::NoMemory)?;
     // SAFETY: the caller's promise makes the map's usable memory ours, and `place` chose from it, below 4 GiB.
     let (links, marks) = unsafe { bookkeeping.slices() };
@@ -227,6 +234,17 @@ unsafe fn remap(page: u64, access: Access) -> Result<(), MemoryError> {
 /// The root of the page tables, for another processor.
 pub(crate) fn root() -> Option<u64> {
     TABLES.lock().as_ref().map(PageTables::root)
+}
+
+/// Memory that the next start of the machine finds as this one leaves it, if firmware does not use it. To the first who asks;
+/// `None` on a machine that has none there.
+pub(crate) fn take_kept() -> Option<&'static mut [u8]> {
+    if !core::mem::take(&mut *KEPT_IS_FREE.lock()) {
+        return None;
+    }
+    let start: *mut u8 = core::ptr::with_exposed_provenance_mut(KEPT.0 as usize);
+    // SAFETY: RAM that the tables map, taken out of what is handed out, and given here once. Any bytes are bytes.
+    Some(unsafe { core::slice::from_raw_parts_mut(start, (KEPT.1 - KEPT.0) as usize) })
 }
 
 /// A page in the first MiB, for the code that a processor starts with.

@@ -19,6 +19,7 @@
 //! | `secure` | venti and the tree behind 9front's authentication, on two ports more |
 //! | `http` | the node to look at, on another port |
 //! | `status` | one line a minute |
+//! | `upgrade` | the machine's kernels, and starting again |
 //!
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
@@ -39,8 +40,8 @@ mod settings;
 mod status;
 mod syslog;
 mod tls;
+mod upgrade;
 
-use crate::acpi::power;
 use crate::devices::Devices;
 use crate::disk::Disk;
 use crate::executor::spawn;
@@ -50,6 +51,7 @@ use crate::panic;
 use crate::processors;
 use crate::start::Machine;
 use crate::time::{self, KernelClock};
+use crate::watchdog;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -73,6 +75,9 @@ use storage::partition::Partition;
 use storage::scrub::Keeper;
 use storage::settings::{Grow, OnPanic, Scrub, Settings};
 use storage::store::{Store, StoreParts, StoreSettings};
+use upgrade::Bell;
+
+pub(crate) use upgrade::End;
 
 /// A disk, as the store sees it: a partition of one that others share.
 type Part = Partition<Rc<Disk>>;
@@ -84,8 +89,9 @@ type VentiService = Service<StoreBlocks<Part, KernelClock>>;
 /// in any case; what is left undone is done at the next start.
 const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 
-/// Brings the node up and serves until the power button is pressed; then stops cleanly.
-pub(crate) async fn run(machine: &Machine, devices: Devices) {
+/// Brings the node up and serves until it is to stop; then does so cleanly, and says what the machine shall do.
+pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
+    let bell = Bell::default();
     let Devices { disks, cards } = devices;
     let survey = first::survey_or_make(&named(&disks)).await;
     tell_findings(&disks, &survey);
@@ -95,10 +101,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
     let live = Live::new(settings.clone(), base, &machine.command_line);
-    if let Some(stack) = &stack {
-        spawn(clock::run(stack.clone(), live.clone()));
-        spawn(syslog::run(stack.clone(), live.clone()));
-    }
+    stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
     let blank = blank(named(&disks), &survey);
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
@@ -117,7 +120,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
             let window = shares.peer_window;
             let peers = replicate::start(stack, &live, store, nine_fat.clone(), &names, &keys, window);
             site.iter().for_each(|site| site.show_peers(peers.clone()));
-            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers);
+            let upgrades = upgrade::upgrades(machine, nine_fat.as_ref(), &live, &bell);
+            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers, upgrades);
             p9::start(stack, &live, tree.clone());
             behind = secure::open(keys.as_ref(), &live, tree.clone(), logins.clone());
             shown = Some(tree);
@@ -127,6 +131,9 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
         (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
         _ => None,
     };
+    if service.is_some() {
+        serves(shown.as_deref()).await;
+    }
     if let (Some(service), Some(stack), Some(fat), Some(keys), Some(tree)) =
         (&service, &stack, nine_fat, keys, shown)
     {
@@ -138,9 +145,29 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) {
     site.iter().for_each(|site| show(site, store.as_ref(), service.as_deref()));
     tell_if_closed(service.is_some(), &settings);
     spawn(status::print(store.clone(), stack, service, live));
-    power::power_button().await;
-    log::info!("power button: stopping");
+    let end = bell.end().await;
     site.iter().for_each(|site| site.set_stage(Stage::Stopping));
+    stop(store, &keeper).await;
+    end
+}
+
+/// The node has come up: its kernel is a good one, and from now on must not hang.
+async fn serves(tree: Option<&p9::Tree>) {
+    if let Some(tree) = tree {
+        upgrade::serves(tree).await;
+    }
+    if watchdog::arm(watchdog::PATIENCE_SECONDS, time::now()) {
+        log::info!("watchdog: armed, {} s", watchdog::PATIENCE_SECONDS);
+    }
+}
+
+/// What needs the network alone.
+fn start_helpers(stack: &Stack, live: &Rc<Live>) {
+    spawn(clock::run(stack.clone(), live.clone()));
+    spawn(syslog::run(stack.clone(), live.clone()));
+}
+
+async fn stop(store: Option<Rc<Store<Part>>>, keeper: &Keeper<Part>) {
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;

@@ -17,7 +17,7 @@ use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, PORT, serve_connection};
 use net::replicate::Peers;
 use net::tcp::{Stack, TcpStream};
-use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
+use net::tree::{NodeFiles, NodeTree, Rights, Surroundings, Upgrades};
 use net::venti::connections::{Connections, Ticket};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
@@ -37,16 +37,21 @@ pub(super) fn tree(
     nine_fat: Option<Rc<NineFat<Part>>>,
     names: Rc<NameKeeper<Part, Part>>,
     peers: Rc<Peers>,
+    upgrades: Option<Upgrades<Part>>,
 ) -> Rc<Tree> {
     let files_max = heap::status().total / 16 / LISTED_LEN;
     let obeying = live.clone();
     let around = Surroundings {
-        log: Box::new(|| console::with_journal(|journal| journal.text())),
+        log: Box::new(console::log_file),
         obey: Some(Box::new(move |text| obeying.set(text))),
         peers,
     };
     let sysname = live.get().sysname.clone();
-    Rc::new(NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around))
+    let tree = NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around);
+    Rc::new(match upgrades {
+        Some(upgrades) => tree.with_upgrades(upgrades),
+        None => tree,
+    })
 }
 
 /// Serves the tree while anybody may come.

@@ -18,6 +18,7 @@ const READ: u8 = 0x02;
 
 pub(super) const CREATE_SUBMISSION_QUEUE: u8 = 0x01;
 pub(super) const CREATE_COMPLETION_QUEUE: u8 = 0x05;
+pub(super) const GET_LOG_PAGE: u8 = 0x02;
 pub(super) const IDENTIFY: u8 = 0x06;
 pub(super) const SET_FEATURES: u8 = 0x09;
 /// Features: the number of queues.

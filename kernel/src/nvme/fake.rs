@@ -190,6 +190,10 @@ impl FakeNvme {
                 state.queues[number].completions = pages;
             }
             0x06 => write(pages, &self.identify(words[0], command.number(4, 4) as u32)),
+            0x02 => {
+                assert_eq!((words[0], words[1]), (127 << 16 | 2, 0), "the page of its health, whole");
+                write(pages, &[0; 512]);
+            }
             0x09 => result = (pairs - 1) << 16 | (pairs - 1),
             _ => return self.post(0, command.id(), 1, 0),
         }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `command` | commands, answers, lists of pages, as bytes | queues |
 //! | `queue` | a pair of queues | what commands mean |
+//! | `health` | how a controller says that it is | how it is asked |
 //! | `identify` | what controllers and namespaces say of themselves | how they are asked |
 //!
 //! Knows how a controller is brought up, stopped, and used by an [`Engine`]. Must not know PCI, interrupts, time: it
@@ -15,6 +16,7 @@
 mod command;
 #[cfg(test)]
 mod fake;
+mod health;
 mod identify;
 mod queue;
 #[cfg(test)]
@@ -26,11 +28,12 @@ use crate::memory::shared::SharedMemory;
 use alloc::string::String;
 use alloc::vec::Vec;
 use command::{
-    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, IDENTIFY, LIST_LEN, NUMBER_OF_QUEUES, PAGE,
-    SET_FEATURES,
+    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, GET_LOG_PAGE, IDENTIFY, LIST_LEN,
+    NUMBER_OF_QUEUES, PAGE, SET_FEATURES,
 };
 use core::mem::ManuallyDrop;
 use core::time::Duration;
+use health::{ALL, HEALTH_LEN, HEALTH_PAGE, Health};
 pub(crate) use identify::Namespace;
 use identify::{
     CNS_ACTIVE_NAMESPACES, CNS_CONTROLLER, CNS_NAMESPACE, ControllerData, IDENTIFY_LEN, NAMESPACES_MAX,
@@ -194,7 +197,31 @@ impl Controller {
                 Err(problem) => log::error!("nvme {}: namespace {number} {problem}", data.serial),
             }
         }
+        match self.health(pause).await? {
+            Some(health) if health.is_bad() => log::warn!("nvme {}: {health}", data.serial),
+            Some(health) => log::info!("nvme {}: {health}", data.serial),
+            None => {}
+        }
         Ok((data, namespaces))
+    }
+
+    /// What it says of its health; `None` where it does not.
+    async fn health(&mut self, pause: &impl AsyncFn(Duration)) -> Result<Option<Health>, Problem> {
+        let command = Command {
+            opcode: GET_LOG_PAGE,
+            namespace: ALL,
+            pages: [self.memory.answer.address(), 0],
+            words: [HEALTH_PAGE, 0, 0],
+        };
+        match self.administer(&command, "tell its health", pause).await {
+            Ok(_) => {}
+            // No disk is left out for want of it.
+            Err(Problem::Refused { .. } | Problem::Slow(_)) => return Ok(None),
+            Err(problem) => return Err(problem),
+        }
+        let mut page = [0; HEALTH_LEN];
+        self.memory.answer.copy_to(0, &mut page);
+        Ok(Health::parse(&page))
     }
 
     async fn identify(

@@ -50,6 +50,40 @@ impl Configuration {
         (offset < registers.len()).then_some(offset)
     }
 
+    /// Writes 8 bits and no others, for devices that tell accesses apart by their width.
+    pub fn write8(&self, at: DeviceFunction, register: u8, value: u8) {
+        match self {
+            Configuration::Window { registers, first_bus } => {
+                if let Some(offset) = Self::offset(registers, *first_bus, at, register) {
+                    registers.write8(offset + usize::from(register & 3), value);
+                }
+            }
+            Configuration::Ports => {
+                // SAFETY: the address port only chooses what the data port shows.
+                unsafe { port::write(ADDRESS_PORT, port_address(at, register)) };
+                // SAFETY: as in `write_word`.
+                unsafe { port::write(DATA_PORT + u16::from(register & 3), value) };
+            }
+        }
+    }
+
+    /// The same with 16 bits; `register` is even.
+    pub fn write16(&self, at: DeviceFunction, register: u8, value: u16) {
+        match self {
+            Configuration::Window { registers, first_bus } => {
+                if let Some(offset) = Self::offset(registers, *first_bus, at, register) {
+                    registers.write16(offset + usize::from(register & 2), value);
+                }
+            }
+            Configuration::Ports => {
+                // SAFETY: as above.
+                unsafe { port::write(ADDRESS_PORT, port_address(at, register)) };
+                // SAFETY: as in `write_word`.
+                unsafe { port::write(DATA_PORT + u16::from(register & 2), value) };
+            }
+        }
+    }
+
     /// Reads 16 bits.
     pub fn read16(&self, at: DeviceFunction, register: u8) -> u16 {
         (self.read_word(at, register & !3) >> (8 * u32::from(register & 2))) as u16

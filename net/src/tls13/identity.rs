@@ -167,13 +167,13 @@ impl Identity {
         format!("x509 {} name={name}", self.fingerprint())
     }
 
-    pub(super) fn key(&self) -> &SigningKey {
+    pub(crate) fn key(&self) -> &SigningKey {
         &self.key
     }
 
     /// Somebody who shows a certificate that is not of this key.
     #[cfg(test)]
-    pub(super) fn for_tests(key: SigningKey, certificate: &[u8]) -> Identity {
+    pub(crate) fn for_tests(key: SigningKey, certificate: &[u8]) -> Identity {
         Identity { key, certificate: certificate.to_vec() }
     }
 }

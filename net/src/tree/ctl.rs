@@ -1,9 +1,11 @@
 //! The commands of `ctl`: a line each. Bytes → what to do; does nothing itself.
 
+use super::upgrade::NewKernel;
 use crate::dial::Dial;
 use crate::p9::Error;
 use crate::replicate::info::Info;
 use alloc::string::String;
+use alloc::vec::Vec;
 use storage::names::Binding;
 use storage::score::Score;
 use storage::settings;
@@ -20,6 +22,10 @@ peer NAME VENTI [NAMES] [KEY=VALUE...]
                              keys: way (clear, auth, tls), pin, server, auth, rate, hours
 unpeer NAME                  do so no longer
 sync                         make everything durable
+upgrade SLOT sha256=SUM [signature=HEX]
+                             start the kernel in 9fat/granary.SLOT (a or b) next time, if its file has this SHA-256
+rollback                     start the other kernel next time
+restart                      stop cleanly, and start again
 ";
 
 /// Bytes in a command.
@@ -37,6 +43,9 @@ pub(super) enum Command {
     Peer(String, String),
     Unpeer(String),
     Sync,
+    Upgrade(NewKernel),
+    Rollback,
+    Restart,
 }
 
 impl Command {
@@ -71,6 +80,22 @@ impl Command {
             }
             "unpeer" => Command::Unpeer(peer_name(word("the name")?)?),
             "sync" => Command::Sync,
+            "upgrade" => {
+                let slot = word("the slot")?.parse().map_err(Error::new)?;
+                let sha256 = word("sha256=")?.strip_prefix("sha256=").and_then(digits);
+                let sha256 = sha256.and_then(|sum| sum.try_into().ok());
+                let sha256 = sha256.ok_or(Error::new("upgrade: sha256= has 64 hexadecimal digits"))?;
+                let signature =
+                    match word("signature=") {
+                        Ok(word) => Some(word.strip_prefix("signature=").and_then(digits).ok_or(
+                            Error::new("upgrade: signature= is an even number of hexadecimal digits"),
+                        )?),
+                        Err(_) => None,
+                    };
+                Command::Upgrade(NewKernel { slot, sha256, signature })
+            }
+            "rollback" => Command::Rollback,
+            "restart" => Command::Restart,
             _ => return Err(Error::new("unknown command; read ctl for those there are")),
         };
         match words.next() {
@@ -90,8 +115,17 @@ impl Command {
             Command::Peer(name, _) => alloc::format!("peer {name}"),
             Command::Unpeer(name) => alloc::format!("unpeer {name}"),
             Command::Sync => String::from("sync"),
+            Command::Upgrade(new) => alloc::format!("upgrade {}", new.slot),
+            Command::Rollback => String::from("rollback"),
+            Command::Restart => String::from("restart"),
         }
     }
+}
+
+fn digits(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = alloc::vec![0; text.len() / 2];
+    base16ct::mixed::decode(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 fn setting(name: &str) -> Result<&'static str, Error> {
@@ -137,6 +171,7 @@ fn score(text: &str) -> Result<Score, Error> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use storage::slots::Slot;
 
     const SCORE: &str = "vac:bd99126ad6d3f1be5754bde2b2932d4d819183cc";
 
@@ -179,11 +214,36 @@ mod tests {
             "peer a/b h",
             "peer East h",
             "peer east h h h",
+            "upgrade",
+            "upgrade b",
+            "rollback a",
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
-        for word in ["name", "remove", "prove", "set", "unset", "peer", "unpeer", "sync"] {
+        let words = ["name", "remove", "prove", "set", "unset", "peer", "unpeer", "sync"];
+        for word in words.into_iter().chain(["upgrade", "rollback", "restart"]) {
             assert!(HELP.lines().any(|line| line.starts_with(word)));
+        }
+    }
+
+    #[test]
+    fn kernels_are_named_by_their_slot_and_checksum() {
+        let parse = |line: &str| Command::parse(line.as_bytes());
+        let sum = "00ff".repeat(16);
+        let upgrade = |signature| {
+            let sha256 = [0, 0xff].repeat(16).try_into().unwrap();
+            Ok(Command::Upgrade(NewKernel { slot: Slot::B, sha256, signature }))
+        };
+        assert_eq!(parse(&alloc::format!("upgrade b sha256={sum}")), upgrade(None));
+        assert_eq!(
+            parse(&alloc::format!("upgrade b sha256={sum} signature=30Fe")),
+            upgrade(Some([0x30, 0xfe].into()))
+        );
+        assert_eq!((parse("rollback"), parse("restart")), (Ok(Command::Rollback), Ok(Command::Restart)));
+        for (slot, sum, rest) in
+            [("c", &*sum, ""), ("b", &sum[1..], ""), ("b", &sum[2..], ""), ("b", &sum, "x")]
+        {
+            assert!(parse(&alloc::format!("upgrade {slot} sha256={sum} {rest}")).is_err());
         }
     }
 

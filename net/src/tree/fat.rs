@@ -4,6 +4,7 @@
 
 use super::places::Place;
 use super::serve::{NodeFiles, NodeOpen, NodePlace, Open, fat_error, join};
+use super::upgrade::{check_key, is_record};
 use crate::clock::Clock;
 use crate::p9::Error;
 use crate::replicate::info;
@@ -36,6 +37,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         if before.is_some() {
             check_settings(content)?;
         }
+        self.spare_kernel(path).await?;
+        check_key(before.as_deref().unwrap_or_default(), content)?;
         self.tree.fat()?.replace(path, content, now).await.map_err(fat_error)?;
         log::info!("audit: {}: wrote 9fat/{path}, {} bytes", self.client, content.len());
         self.settings_changed(before, content);
@@ -124,6 +127,8 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             return Err(Error::Permission);
         }
         let before = self.settings_if(is(path, settings::FILE)).await?;
+        self.spare_kernel(path).await?;
+        check_key(before.as_deref().unwrap_or_default(), b"")?;
         self.tree.fat()?.remove(path).await.map_err(fat_error)?;
         log::info!("audit: {}: removed 9fat/{path}", self.client);
         self.settings_changed(before, b"");
@@ -147,6 +152,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             after = fat.read(path, settings::FILE_LEN_MAX as u64).await.map_err(fat_error)?;
             check_settings(&after)?;
         }
+        self.spare_kernel(path).await?;
+        self.spare_kernel(&to).await?;
+        check_key(before.as_deref().unwrap_or_default(), &after)?;
         fat.rename(path, &to).await.map_err(fat_error)?;
         log::info!("audit: {}: renamed 9fat/{path} to {to}", self.client);
         self.settings_changed(before, &after);
@@ -154,9 +162,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
         Ok(())
     }
 
-    /// Files in which the node keeps names: they change with the names alone.
+    /// Files in which the node keeps names, or which kernel it starts: they change with these alone.
     fn is_kept(&self, path: &str) -> bool {
-        names::FILES.into_iter().any(|file| is(path, file))
+        is_record(path) || names::FILES.into_iter().any(|file| is(path, file))
     }
 }
 

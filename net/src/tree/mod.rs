@@ -19,6 +19,7 @@
 //! | `texts` | what files say that are made when they are opened |
 //! | `look` | what is seen of each place |
 //! | `fat` | 9fat as it is changed |
+//! | `upgrade` | the machine's kernels, and who may change them |
 //! | `roots` | archives, directory by directory, with the last lists kept |
 //! | `serve` | all of it as [`crate::p9::Files`] |
 //!
@@ -32,6 +33,8 @@ mod rights;
 mod roots;
 mod serve;
 mod texts;
+mod upgrade;
 
 pub use rights::Rights;
 pub use serve::{NodeFiles, NodeTree, Surroundings};
+pub use upgrade::Upgrades;

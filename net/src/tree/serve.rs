@@ -6,6 +6,7 @@ use super::places::{Made, Place, root_qid};
 use super::rights::Rights;
 use super::roots::{Lists, Names};
 use super::texts;
+use super::upgrade::Upgrades;
 use crate::clock::Clock;
 use crate::p9::{Error, Files, OpenMode, Qid, Stat, StatChange, mode};
 use crate::replicate::{Peers, info};
@@ -35,6 +36,8 @@ pub struct NodeTree<D: BlockDevice + 'static, F, C> {
     pub(super) around: Surroundings,
     /// Settings that were changed and wait for the next start.
     pub(super) waiting_settings: RefCell<BTreeSet<&'static str>>,
+    /// Where the kernel can be changed.
+    pub(super) upgrades: Option<Upgrades<F>>,
 }
 
 /// What obeys a text of settings.
@@ -63,7 +66,18 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
         around: Surroundings,
     ) -> NodeTree<D, F, C> {
         let (lists, waiting_settings) = (Lists::new(files_max), RefCell::default());
-        NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings }
+        let upgrades = None;
+        NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings, upgrades }
+    }
+
+    /// The same, on a machine whose kernel can be changed.
+    pub fn with_upgrades(self, upgrades: Upgrades<F>) -> NodeTree<D, F, C> {
+        NodeTree { upgrades: Some(upgrades), ..self }
+    }
+
+    /// Where the kernel can be changed.
+    pub fn upgrades(&self) -> Option<&Upgrades<F>> {
+        self.upgrades.as_ref()
     }
 
     /// The names that the node keeps.
@@ -143,7 +157,10 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             | Command::Set(..)
             | Command::Sync
             | Command::Peer(..)
-            | Command::Unpeer(_) => self.rights().admin,
+            | Command::Unpeer(_)
+            | Command::Upgrade(_)
+            | Command::Rollback
+            | Command::Restart => self.rights().admin,
         };
         if !allowed {
             return Err(Error::Permission);
@@ -158,6 +175,9 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
             Command::Peer(name, info) => self.set_peer(&name, &info).await,
             Command::Unpeer(name) => self.remove_from_fat(&[&name, info::SUFFIX].concat()).await,
             Command::Sync => self.tree.store.sync().await.map_err(Error::new),
+            Command::Upgrade(new) => self.upgrade(&new).await,
+            Command::Rollback => self.roll_back().await,
+            Command::Restart => self.restart(),
         }
     }
 

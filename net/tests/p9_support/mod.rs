@@ -4,7 +4,7 @@ use crate::venti_support::{Reader, TestClock, Writer, halves};
 use net::clock::Clock;
 use net::p9::client::{Client, ClientError};
 use net::p9::{Ending, Limits, Reply, Request, serve_connection};
-use net::tree::{NodeFiles, NodeTree, Rights, Surroundings};
+use net::tree::{NodeFiles, NodeTree, Rights, Surroundings, Upgrades};
 use net::venti::connections::Connections;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,6 +15,7 @@ use storage::device::ram::RamDisk;
 use storage::fat::{NineFat, Volume};
 use storage::make;
 use storage::names::{NameKeeper, Registry};
+use storage::slots::{Keeper, Slot};
 use storage::store::{Store, StorePart, StoreParts, StoreSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::{JoinHandle, spawn_local};
@@ -29,6 +30,10 @@ pub struct Node {
     pub fat: Rc<NineFat<Disk>>,
     /// The texts of settings that were obeyed.
     pub obeyed: Rc<RefCell<Vec<String>>>,
+    /// What the setting `upgradekey` is.
+    pub upgrade_key: Rc<RefCell<Option<String>>>,
+    /// How often the machine was to start again.
+    pub restarts: Rc<Cell<u32>>,
     tree: Rc<NodeTree<Disk, Disk, TestClock>>,
     clock: TestClock,
 }
@@ -69,7 +74,22 @@ impl Node {
             200_000,
             around,
         );
-        Node { store, names, fat, obeyed, tree: Rc::new(tree), clock }
+        let (upgrade_key, restarts) = (Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+        let (key, ring) = (upgrade_key.clone(), restarts.clone());
+        let tree = tree.with_upgrades(Upgrades {
+            slots: Keeper::new(fat.clone(), Some(Slot::A)),
+            is_kernel: Box::new(|file| match file.starts_with(b"kernel") {
+                true => Ok(()),
+                false => Err(format!("it is {}", String::from_utf8_lossy(file))),
+            }),
+            key: Box::new(move || key.borrow().clone()),
+            restart: Box::new(move || ring.set(ring.get() + 1)),
+        });
+        Node { store, names, fat, obeyed, upgrade_key, restarts, tree: Rc::new(tree), clock }
+    }
+
+    pub fn upgrades(&self) -> &Upgrades<Disk> {
+        self.tree.upgrades().unwrap()
     }
 
     pub fn now(&self) -> Timestamp {

@@ -3,21 +3,24 @@
 use super::Bench;
 use crate::machine::{Machine, Spec};
 use anyhow::{Context, Result, ensure};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// By then a machine without disks has done what it was asked.
 const LIMIT: Duration = Duration::from_secs(60);
 /// What QEMU ends with when the kernel's own tests were all good.
 const ALL_GOOD: i32 = 33;
 
-fn machine(bench: &Bench, processors: u32, command_line: &str, debug_exit: bool) -> Result<Machine> {
+fn spec(bench: &Bench, processors: u32, command_line: &str) -> Spec {
     let mut spec = Spec::new(&bench.programs.kernel, &bench.path("none"));
     spec.disks.clear();
     spec.processors = processors;
     spec.command_line = command_line.into();
-    spec.debug_exit = debug_exit;
     spec.memory = "128M".into();
-    spec.start(bench.accelerator)
+    spec
+}
+
+fn machine(bench: &Bench, processors: u32, command_line: &str, debug_exit: bool) -> Result<Machine> {
+    Spec { debug_exit, ..spec(bench, processors, command_line) }.start(bench.accelerator)
 }
 
 /// Interrupts, heap, timers, vector registers and the rest, tested by the kernel itself: alone, and with seven others that
@@ -62,6 +65,32 @@ pub fn fault_halts(bench: &Bench) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     report_is_whole(&machine.console(), &report)?;
     ensure!(machine.is_running(), "the machine was to stand still");
+    Ok(())
+}
+
+/// A machine that hangs is started again by its watchdog, of either kind; the next run tells what the last one has said. So it
+/// does after a panic.
+pub fn watchdogs_restart_and_the_log_is_kept(bench: &Bench) -> Result<()> {
+    let hanging = "hanging, as the command line asks; watched";
+    for (chipset, more, words, said) in [
+        ("pc", &["-device", "i6300esb"][..], "selftest=hang", hanging),
+        ("q35", &["-global", "ICH9-LPC.noreboot=off"], "selftest=hang", hanging),
+        ("q35", &[], "selftest=panic", "PANIC"),
+    ] {
+        let mut spec = spec(bench, 1, words);
+        spec.machine = chipset.into();
+        spec.starts_again = true;
+        spec.more.extend(more.iter().map(|word| (*word).to_owned()));
+        let mut machine = spec.start(bench.accelerator)?;
+        machine.wait_for_console("the run before this one ended without a clean stop", LIMIT)?;
+        let deadline = Instant::now() + LIMIT;
+        let is_told = |line: &str| line.contains("kernel::console: | ") && line.contains(said);
+        while !machine.console().lines().any(is_told) {
+            ensure!(Instant::now() < deadline, "nothing is told of the first run:\n{}", machine.console());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        machine.cut_power()?;
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod network;
 mod power_cuts;
 mod run_command;
 mod secured;
+mod upgrade;
 mod watched;
 
 use crate::accelerator::Accelerator;
@@ -105,6 +106,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("two-nodes-replicate", colony::replicate),
     ("colony-heals-whatever-happens-to-it", healing::colony),
     ("watched-and-steered-while-it-runs", watched::steered),
+    ("upgrade-and-rollback-by-uefi", upgrade::there_and_back),
+    ("upgrade-to-bad-kernels-falls-back-by-bios", upgrade::bad_kernels),
     ("secured-ports-serve-who-proves-it", secured::ports),
     ("run-of-two-nodes-restores-without-the-first", run_command::two_nodes),
     ("sixteen-clients-at-once", clients::sixteen_at_once),
@@ -118,6 +121,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("self-tests-of-the-machine", endings::self_tests),
     ("panic-is-reported-and-reboots", endings::panic_reboots),
     ("panic-elsewhere-is-reported-and-reboots", endings::panic_elsewhere_reboots),
+    ("hangs-and-panics-restart-and-are-told", endings::watchdogs_restart_and_the_log_is_kept),
     ("fault-is-reported-and-halts", endings::fault_halts),
     ("http-shows-the-node-and-changes-nothing", http::shows_the_node),
     ("http-hostile-bytes-and-slow-clients", http::hostile),

@@ -49,6 +49,31 @@ impl<D: BlockDevice> Volume<D> {
         self.replace(path, &content, now).await
     }
 
+    /// Writes whole sectors of a file, from byte `at` on, where they are: neither table nor directory change. A power cut
+    /// leaves each of the sectors old or new. Durable when this returns.
+    ///
+    /// # Errors
+    /// [`FatError::NotInPlace`] if they are no sectors of the file.
+    pub async fn rewrite(&mut self, path: &str, at: u32, sectors: &[u8]) -> Result<(), FatError> {
+        self.refresh().await?;
+        let entry = self.entry(path).await?;
+        let sector_size = self.geometry.sector_size;
+        let not_there = || FatError::NotInPlace(path.to_string());
+        let len = u32::try_from(sectors.len()).map_err(|_| not_there())?;
+        let is_whole = at.is_multiple_of(sector_size) && len.is_multiple_of(sector_size);
+        if entry.is_directory || !is_whole || at.checked_add(len).is_none_or(|end| end > entry.len) {
+            return Err(not_there());
+        }
+        let chain = self.chain(path, entry.cluster)?;
+        for (sector, bytes) in (at / sector_size..).zip(sectors.chunks(sector_size as usize)) {
+            let index = (sector / self.geometry.cluster_sectors) as usize;
+            let cluster = *chain.get(index).ok_or_else(|| FatError::ShortChain(path.to_string()))?;
+            let place = self.geometry.cluster_at(cluster) + u64::from(sector % self.geometry.cluster_sectors);
+            self.device.write(place, Bytes::copy_from_slice(bytes)).await?;
+        }
+        Ok(self.device.flush().await?)
+    }
+
     /// Makes a directory.
     ///
     /// # Errors

@@ -91,6 +91,18 @@ impl<D: BlockDevice> NineFat<D> {
         Ok(())
     }
 
+    /// As [`Volume::rewrite`]. `write` is told how large a sector is.
+    pub async fn rewrite(
+        &self,
+        path: &str,
+        write: impl FnOnce(u32) -> (u32, Vec<u8>),
+    ) -> Result<(), FatError> {
+        self.check_writable()?;
+        let mut volume = self.volume.lock().await;
+        let (at, sectors) = write(volume.geometry().sector_size);
+        volume.rewrite(path, at, &sectors).await
+    }
+
     /// As [`Volume::replace`], if the file still has the content that the caller knows. `false`: it has another.
     pub async fn replace_unchanged(
         &self,

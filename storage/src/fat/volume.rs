@@ -78,6 +78,9 @@ pub enum FatError {
     /// Directories nested deeper than anyone does.
     #[error("{0} is too deep in directories")]
     TooDeep(String),
+    /// A change in place that is no whole sectors of the file.
+    #[error("{0} cannot be changed in place there")]
+    NotInPlace(String),
     /// Nothing is written to it.
     #[error("9fat is only read: {0}")]
     ReadOnly(String),

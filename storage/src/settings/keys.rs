@@ -4,6 +4,7 @@
 
 use super::Settings;
 use super::value::{self, Expected, Network, parse_size};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::str::FromStr;
 
@@ -35,7 +36,7 @@ impl Key {
 }
 
 /// Every key there is. This table is the reference: manuals and `--help` print it.
-pub const KEYS: [Key; 26] = [
+pub const KEYS: &[Key] = &[
     Key {
         name: "sysname",
         values: "NAME",
@@ -254,6 +255,15 @@ pub const KEYS: [Key; 26] = [
         at_once: false,
         set: |settings, text| put(&mut settings.nvram, value::parse_partition(text).map(Some)),
     },
+    Key {
+        name: "upgradekey",
+        values: "KEY",
+        default: "none: kernels need no signature",
+        meaning: "the public key on P-256 that a new kernel must be signed with, as `granary key public` prints it; once \
+            it is set, it is not changed by 9P",
+        at_once: true,
+        set: |settings, text| put(&mut settings.upgrade_key, parse_public_key(text).map(Some)),
+    },
 ];
 
 fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
@@ -279,6 +289,15 @@ fn parse_status(text: &str) -> Result<u32, Expected> {
     const FORM: Expected = Expected("a number of seconds from 1 to 86400");
     let seconds = text.parse().map_err(|_| FORM)?;
     if (1..=86_400).contains(&seconds) { Ok(seconds) } else { Err(FORM) }
+}
+
+/// What is a key, the machine finds out when it uses it; this is its form.
+fn parse_public_key(text: &str) -> Result<String, Expected> {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
+    match (64..=200).contains(&text.len()) && text.bytes().all(is_base64) {
+        true => Ok(text.to_string()),
+        false => Err(Expected("a public key in base64, in one line")),
+    }
 }
 
 fn parse_memory(text: &str) -> Result<u64, Expected> {

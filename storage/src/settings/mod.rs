@@ -59,6 +59,8 @@ pub struct Settings {
     pub auth: Option<String>,
     /// The partition with the node's account.
     pub nvram: Option<String>,
+    /// The public key by which new kernels are signed.
+    pub upgrade_key: Option<String>,
     /// What follows a panic.
     pub panic: OnPanic,
     /// The least grave messages that reach the console.
@@ -103,6 +105,7 @@ impl Default for Settings {
             users: Users::default(),
             auth: None,
             nvram: None,
+            upgrade_key: None,
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,

@@ -46,7 +46,8 @@ fn every_key_is_read() {
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
-         syslog=10.0.0.9\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram",
+         syslog=10.0.0.9\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
+         upgradekey=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4w==",
     );
     let expected = Settings {
         sysname: "barn".to_string(),
@@ -62,6 +63,9 @@ fn every_key_is_read() {
         users: "ada admin".parse().unwrap(),
         auth: Some("tcp!auth.lan".to_string()),
         nvram: Some("disk1/nvram".to_string()),
+        upgrade_key: Some(
+            "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4w==".to_string(),
+        ),
         panic: OnPanic::Halt,
         log: LevelFilter::Debug,
         compress: false,

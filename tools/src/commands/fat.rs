@@ -15,6 +15,7 @@ use storage::fat::directory::DirectoryEntry;
 use storage::fat::{FatError, Volume};
 use storage::partition::Partition;
 use storage::settings::{FILE, Settings};
+use storage::slots::{self, Image, Slot, record};
 
 /// Largest file that is read or written.
 const FILE_MAX: u64 = 256 << 20;
@@ -127,7 +128,9 @@ async fn fat(command: FatCommand) -> anyhow::Result<ExitCode> {
         FatCommand::Put { file, path, from } => {
             let content = input(from.as_deref())?;
             check_settings(&path, &content)?;
-            open(&file, Access::Write).await?.replace(&path, &content, now).await?;
+            let mut volume = open(&file, Access::Write).await?;
+            volume.replace(&path, &content, now).await?;
+            remember_kernel(&mut volume, &path, &content).await?;
         }
         FatCommand::Append { file, path, from } => {
             let content = input(from.as_deref())?;
@@ -163,6 +166,18 @@ pub(super) async fn open(path: &Path, access: Access) -> anyhow::Result<FatVolum
         volume.mirror().await?;
     }
     Ok(volume)
+}
+
+/// A kernel that somebody put into a slot by hand is the one that its record knows from now on.
+async fn remember_kernel(volume: &mut FatVolume, path: &str, content: &[u8]) -> anyhow::Result<()> {
+    let (Some(slot), Some(image)) = (Slot::of_file(path), Image::of(content)) else { return Ok(()) };
+    let file = match volume.read(slots::FILE, record::FILE_LEN as u64).await {
+        Err(FatError::NotFound(_)) => return Ok(()),
+        file => file?,
+    };
+    let Some(slots) = record::parse(&file) else { return Ok(()) };
+    let (at, sector) = record::next_write(&slots.filled(slot, image), volume.geometry().sector_size);
+    Ok(volume.rewrite(slots::FILE, at, &sector).await?)
 }
 
 fn input(from: Option<&Path>) -> anyhow::Result<Vec<u8>> {

@@ -1,6 +1,7 @@
 //! `granary key`: the key and certificate of a node for TLS 1.3, the certificates that it trusts, and its account.
 
 mod nvram;
+mod sign;
 
 use super::fat::open;
 use crate::host;
@@ -75,6 +76,22 @@ enum KeyCommand {
         #[arg(long, value_name = "ROLES")]
         roles: Option<String>,
     },
+    /// Sign a kernel for `granary upgrade`: ECDSA on P-256 with SHA-256, in DER, beside the file as FILE.sig.
+    Sign {
+        /// The kernel.
+        file: PathBuf,
+        /// The file with the key, as `granary key new --out` makes it.
+        #[arg(long, value_name = "KEY")]
+        key: PathBuf,
+        /// Where the signature goes instead.
+        #[arg(long, value_name = "SIG")]
+        out: Option<PathBuf>,
+    },
+    /// Print the line of granary.ini with which a node takes only kernels that this key has signed.
+    Public {
+        /// The file with the key.
+        file: PathBuf,
+    },
     /// Make a disk's node an account of Plan 9's authentication: write its nvram, as 9front's auth/wrkey does.
     Nvram(nvram::NvramArgs),
 }
@@ -100,6 +117,8 @@ async fn key(command: KeyCommand) -> anyhow::Result<ExitCode> {
             show(&made, &name, output)?;
         }
         KeyCommand::Show { file, name, output } => show(&load(&file).await?, &name, output)?,
+        KeyCommand::Sign { file, key, out } => sign::sign(&key, &file, out)?,
+        KeyCommand::Public { file } => sign::public(&file)?,
         KeyCommand::Nvram(args) => nvram::write(args).await?,
         KeyCommand::Trust { file, line, roles } => trust(&file, &line, roles.as_deref()).await?,
     }

@@ -19,14 +19,13 @@ use crate::format::range_map::RangeMap;
 use crate::format::{FormatError, Name, NameError};
 use crate::partition::{Partition, PartitionOutsideDisk};
 use crate::settings::FILE;
+use crate::slots::{self, Slot, Slots};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// The file in 9fat that the boot loaders start.
-const KERNEL_FILE: &str = "granary.a";
 /// What UEFI firmware starts from a disk that it was told nothing of (UEFI 2.10, section 3.5.1.1).
 const EFI_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
 const EFI_FOLDERS: [&str; 2] = ["EFI", "EFI/BOOT"];
@@ -196,8 +195,11 @@ async fn write_9fat<D: BlockDevice + Clone>(
     let hidden = plan.plan9.0 as u32;
     let mut volume =
         Volume::format(part, b"9FAT       ", hidden, serial, now).await.map_err(failed("9fat"))?;
-    if !content.kernel.is_empty() {
-        volume.replace(KERNEL_FILE, content.kernel, now).await.map_err(failed("the kernel in 9fat"))?;
+    if let Some(image) = slots::Image::of(content.kernel) {
+        let failed = failed("the kernel in 9fat");
+        volume.replace(Slot::A.file(), content.kernel, now).await.map_err(failed)?;
+        let record = slots::record::new_file(&Slots::with(Slot::A, image));
+        volume.replace(slots::FILE, &record, now).await.map_err(failed)?;
     }
     volume.replace(FILE, content.settings.as_bytes(), now).await.map_err(failed(FILE))
 }
