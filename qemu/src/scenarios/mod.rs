@@ -84,6 +84,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("nic-intel-82540em-and-a-cable-pulled", boots::older_intel_card),
     ("nic-virtio-and-a-cable-pulled", boots::virtio_card),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
+    ("microvm-archives-survive-a-power-cut", boots::microvm),
+    ("microvm-without-acpi-or-clock", boots::bare_microvm),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),
     ("nvme-archives-survive-a-power-cut", boots::nvme),
