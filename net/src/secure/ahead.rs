@@ -14,7 +14,7 @@ use futures_util::stream::FuturesOrdered;
 use storage::arithmetic::{Arithmetic, Kind};
 
 /// Records that are opened at the same time.
-const RECORDS_MAX: usize = 8;
+const RECORDS_MAX: usize = 4;
 
 /// The records, from the first that is not read on.
 pub(super) struct Ahead {

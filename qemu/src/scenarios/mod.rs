@@ -11,6 +11,7 @@ mod flood;
 mod hostile;
 mod http;
 mod idle;
+mod matrix;
 mod memory;
 mod names;
 mod network;
@@ -55,6 +56,9 @@ pub struct TestArgs {
     /// Scenarios at once; as many as there are processors, but two at most, unless given
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Instead of the scenarios: one image on every machine, firmware × bus × network card and more
+    #[arg(long)]
+    matrix: bool,
     /// Print the scenarios' names and stop
     #[arg(long)]
     list: bool,
@@ -131,9 +135,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-randomness-is-refused", bad_input::no_randomness),
 ];
 
+const MATRIX: &[(&str, Scenario)] = &[("one-image-on-every-machine", matrix::all)];
+
 /// Runs the command; ends with a line that counts.
 pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
-    let chosen: Vec<_> = SCENARIOS
+    let scenarios = if args.matrix { MATRIX } else { SCENARIOS };
+    let chosen: Vec<_> = scenarios
         .iter()
         .filter(|(name, _)| args.only.as_ref().is_none_or(|text| name.contains(text)))
         .collect();
