@@ -155,8 +155,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let connections = Connections::new(args.connections);
     let blocks = Rc::new(StoreBlocks::new(Rc::clone(&store), HostClock));
     let logins = Rc::new(Logins::default());
-    let behind =
-        secure::start(&args, nvram, &blocks, &connections, &tree, Rc::clone(&logins), &threads).await?;
+    let behind = secure::start(&args, nvram, &blocks, &connections, &tree, logins.clone(), &threads).await?;
     let listener = listen(&args.listen, VENTI_PORT).await?;
     let tls = match &args.tls {
         Some(address) => {
