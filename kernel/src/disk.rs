@@ -5,10 +5,10 @@
 use crate::ahci::{MappedPort, Port};
 use crate::drive::Drive;
 use crate::nvme;
+use crate::virtio::attached::Attached;
 use crate::virtio::block::VirtioBlock;
 use crate::virtio::hal::KernelHal;
 use crate::virtio::scsi::Scsi;
-use crate::virtio::transport::PciTransport;
 use alloc::string::String;
 use bytes::Bytes;
 use core::fmt;
@@ -16,13 +16,31 @@ use storage::device::narrowed::Narrowed;
 use storage::device::{BlockDevice, DeviceError};
 use virtio_drivers::transport::pci::bus::DeviceFunction;
 
+/// Where something is plugged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Into PCI.
+    Pci(DeviceFunction),
+    /// Nowhere: its registers are at this address.
+    Memory(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Pci(place) => write!(formatter, "pci {place}"),
+            Place::Memory(address) => write!(formatter, "virtio-mmio {address:#x}"),
+        }
+    }
+}
+
 /// What tells one disk from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskIdentity {
     /// What drives it: `virtio`, `nvme`, `ahci`, `scsi`.
     pub kind: &'static str,
     /// Where it is plugged in.
-    pub place: DeviceFunction,
+    pub place: Place,
     /// Which of several disks there, such as `namespace 1`; empty where there can be only one.
     pub unit: String,
     /// Its serial number, empty if it has none. In QEMU: `serial=` of the device.
@@ -42,7 +60,7 @@ impl DiskIdentity {
 
 impl fmt::Display for DiskIdentity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} disk at pci {}", self.kind, self.place)?;
+        write!(formatter, "{} disk at {}", self.kind, self.place)?;
         for (word, value) in [("", &self.unit), ("serial ", &self.serial), ("guid ", &self.guid)] {
             if !value.is_empty() {
                 write!(formatter, ", {word}{value}")?;
@@ -62,10 +80,10 @@ pub struct Disk {
 /// One more kind of disk is one more line here, and one in each function below.
 #[expect(clippy::large_enum_variant, reason = "a disk lives as long as the machine, and there are few")]
 pub(crate) enum Device {
-    VirtioBlock(VirtioBlock<PciTransport>),
+    VirtioBlock(VirtioBlock<Attached>),
     Nvme(Drive<nvme::Controller>),
     Ahci(Drive<Port<MappedPort>>),
-    Scsi(Drive<Scsi<PciTransport, KernelHal>>),
+    Scsi(Drive<Scsi<Attached, KernelHal>>),
 }
 
 impl Disk {
@@ -213,7 +231,7 @@ mod tests {
     use alloc::vec::Vec;
 
     fn identity(serial: &str, guid: &str, device: u8) -> DiskIdentity {
-        let place = DeviceFunction { bus: 0, device, function: 0 };
+        let place = Place::Pci(DeviceFunction { bus: 0, device, function: 0 });
         DiskIdentity {
             kind: "nvme",
             place,

@@ -7,7 +7,7 @@ use crate::arch::{cpu, descriptors};
 use crate::boot_info::BootInfo;
 use crate::command_line::CommandLine;
 use crate::{
-    console, devices, entropy, executor, interrupts, memory, node, panic, processors, selftest, time,
+    console, devices, entropy, executor, interrupts, memory, node, panic, processors, selftest, time, virtio,
 };
 use alloc::string::String;
 use log::LevelFilter;
@@ -25,7 +25,7 @@ pub struct Machine {
 ///
 /// Words on the command line that count here: `slot=a|b`, with which loaders say which kernel this is;
 /// `log=error|warn|info|debug|trace`; `panic=reboot|halt` (reboot); `debug-exit` (QEMU's isa-debug-exit device is there);
-/// `selftest` (see [`selftest`]).
+/// `selftest` (see [`selftest`]); `virtio_mmio.device=` (see [`virtio::mmio`]).
 pub fn start(boot_info: BootInfo) -> ! {
     let words = CommandLine::new(&boot_info.command_line);
     cpu::enable_vector_state();
@@ -50,6 +50,9 @@ pub fn start(boot_info: BootInfo) -> ! {
     }
     time::init(acpi.as_ref());
     acpi::power::finish_init();
+    if acpi.is_none() && words.words().any(|word| word.starts_with(virtio::mmio::WORD)) {
+        acpi::power::end_by_reset();
+    }
     processors::start(acpi.as_ref().map_or(&[], |acpi| &acpi.processors));
     entropy::init();
     let machine = Machine { command_line: String::from(boot_info.command_line.as_str()), acpi };
@@ -63,7 +66,7 @@ async fn run(machine: Machine) {
     if let Some(which) = selftest::asked_for(words) {
         selftest::run(which).await;
     }
-    let devices = devices::start(machine.acpi.as_ref()).await;
+    let devices = devices::start(machine.acpi.as_ref(), words).await;
     if words.value("selftest") == Some("disk") {
         selftest::finish(devices::check::disks(&devices.disks).await);
     }
@@ -80,7 +83,7 @@ async fn run(machine: Machine) {
 pub(crate) fn knows_word(word: &str) -> bool {
     word == "debug-exit"
         || word == "selftest"
-        || ["selftest=", "slot="].iter().any(|start| word.starts_with(start))
+        || ["selftest=", "slot=", virtio::mmio::WORD].iter().any(|start| word.starts_with(start))
 }
 
 fn log_level(words: CommandLine<'_>) -> LevelFilter {

@@ -3,6 +3,8 @@
 
 #[path = "secure_support/auth_server.rs"]
 mod auth_server;
+#[path = "secure_support/others.rs"]
+mod others;
 mod tcp_support;
 mod venti_support;
 
@@ -74,8 +76,17 @@ async fn meet(
     may_connect: impl Fn(&UserName) -> bool,
     room: usize,
 ) -> (Result<Far, SecureError>, Result<Far, SecureError>) {
+    meet_by(caller, servers, may_connect, room, [means(1), means(2)]).await
+}
+
+async fn meet_by(
+    caller: &Caller,
+    servers: &impl AuthServers,
+    may_connect: impl Fn(&UserName) -> bool,
+    room: usize,
+    [server_means, client_means]: [Means<TestClock, Seeded>; 2],
+) -> (Result<Far, SecureError>, Result<Far, SecureError>) {
     let (near, far) = duplex(room);
-    let (server_means, client_means) = (means(1), means(2));
     let identity = identity();
     let server = async {
         let (reader, writer) = halves(far);

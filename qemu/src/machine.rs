@@ -48,10 +48,11 @@ pub enum Nic {
 }
 
 impl Nic {
-    /// What QEMU calls it.
-    fn device(self) -> &'static str {
+    /// What QEMU calls it, on a machine with PCI or without.
+    fn device(self, has_pci: bool) -> &'static str {
         match self {
-            Nic::Virtio => "virtio-net-pci",
+            Nic::Virtio if has_pci => "virtio-net-pci",
+            Nic::Virtio => "virtio-net-device",
             Nic::E1000e => "e1000e",
             Nic::E1000 => "e1000",
         }
@@ -185,6 +186,15 @@ impl Spec {
             cpu += ",rdrand=off,rdseed=off";
         }
         add(&["-machine", &self.machine, "-accel", accelerator.argument(), "-cpu", &cpu]);
+        if !self.has_pci() {
+            let fits = self.firmware == Firmware::Direct
+                && matches!(self.bus, Bus::Virtio | Bus::Scsi)
+                && self.nic == Nic::Virtio;
+            if !fits {
+                bail!("a microvm has virtio devices alone, and is started directly");
+            }
+            add(&["-global", "virtio-mmio.force-legacy=false"]);
+        }
         add(&["-m", &self.memory, "-smp", &self.processors.to_string()]);
         add(&["-display", "none", "-monitor", "none"]);
         if !self.starts_again {
@@ -206,13 +216,13 @@ impl Spec {
         }
         let disks = self.disk_arguments()?;
         add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
-        let mut card = format!("{},netdev=net0", self.nic.device());
+        let mut card = format!("{},netdev=net0", self.nic.device(self.has_pci()));
         if let Network::Shared(_, number) = self.network {
             card += &format!(",mac=52:54:00:67:72:{number:02x}");
         }
         add(&["-netdev", &self.netdev(), "-device", &card]);
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
-            add(&["-device", "virtio-rng-pci"]);
+            add(&["-device", if self.has_pci() { "virtio-rng-pci" } else { "virtio-rng-device" }]);
         }
         add(&self.more.iter().map(String::as_str).collect::<Vec<_>>());
         if self.debug_exit {
@@ -221,11 +231,17 @@ impl Spec {
         Ok(args)
     }
 
+    /// Whether its devices are on PCI.
+    fn has_pci(&self) -> bool {
+        !self.machine.starts_with("microvm")
+    }
+
     /// The disks and what they hang on.
     fn disk_arguments(&self) -> Result<Vec<String>> {
         let mut args = Vec::new();
         match self.bus {
-            Bus::Scsi => args.extend(["-device".into(), "virtio-scsi-pci,id=scsi0".into()]),
+            Bus::Scsi if self.has_pci() => args.extend(["-device".into(), "virtio-scsi-pci,id=scsi0".into()]),
+            Bus::Scsi => args.extend(["-device".into(), "virtio-scsi-device,id=scsi0".into()]),
             // The machine q35 has one of its own.
             Bus::Ahci if self.machine != "q35" => args.extend(["-device".into(), "ahci,id=ide".into()]),
             Bus::Virtio | Bus::Nvme | Bus::Ahci => {}
@@ -245,7 +261,8 @@ impl Spec {
             };
             let drive = format!("if=none,id=disk{index},format=raw,cache=writeback,{drive}");
             let device = match self.bus {
-                Bus::Virtio => "virtio-blk-pci".to_owned(),
+                Bus::Virtio if self.has_pci() => "virtio-blk-pci".to_owned(),
+                Bus::Virtio => "virtio-blk-device".to_owned(),
                 Bus::Nvme => "nvme".to_owned(),
                 Bus::Scsi => format!("scsi-hd,bus=scsi0.0,scsi-id={index}"),
                 Bus::Ahci => format!("ide-hd,bus=ide.{index}"),

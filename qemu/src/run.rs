@@ -43,6 +43,9 @@ pub struct RunArgs {
     /// How the node boots: QEMU loads the kernel, or a BIOS or UEFI firmware boots the disk
     #[arg(long, value_enum, default_value_t = Firmware::Direct)]
     firmware: Firmware,
+    /// QEMU's machine: q35, pc, or microvm, with QEMU's options behind it (microvm,acpi=off)
+    #[arg(long, default_value = "q35", value_name = "NAME")]
+    machine: String,
     /// Bus of the disk
     #[arg(long, value_enum, default_value_t = Bus::Virtio)]
     bus: Bus,
@@ -103,6 +106,7 @@ fn spec(args: &RunArgs, programs: &Programs, disk: &Path) -> Spec {
         firmware: args.firmware,
         bus: args.bus,
         nic: args.nic,
+        machine: args.machine.clone(),
         ..Spec::new(&programs.kernel, disk)
     }
 }

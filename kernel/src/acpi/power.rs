@@ -7,12 +7,17 @@ use crate::arch::{cpu, port};
 use crate::executor::timers::sleep_until;
 use crate::memory::map_mmio;
 use crate::{console, panic, time, watchdog};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use spin::Once;
 
 const BUTTON: u16 = 1 << 8;
 const ACPI_IS_ON: u16 = 1;
 const SLEEP_ENABLE: u16 = 1 << 13;
+/// The same where the control register has 8 bits (ACPI 6.5, 4.8.3.7).
+const SLEEP_ENABLE_REDUCED: u8 = 1 << 5;
+/// The power button among QEMU's generic events.
+const EVENT_BUTTON: u32 = 1 << 1;
 /// How often the button is looked at. (Its interrupt would need the I/O APIC and firmware's routing; a look a second does not.)
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long firmware may take to hand ACPI over.
@@ -20,6 +25,8 @@ const ENABLE_TIME_MAX: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(10);
 
 static FIXED: Once<Fixed> = Once::new();
+/// A reset is how this machine ends: a microVM without ACPI.
+static RESET_ENDS: AtomicBool = AtomicBool::new(false);
 
 /// Takes the fixed hardware over from firmware, and has the button report.
 pub(super) fn init(fixed: &Fixed) {
@@ -36,6 +43,11 @@ pub(super) fn init(fixed: &Fixed) {
     }
 }
 
+/// Says that a reset is how this machine ends.
+pub(crate) fn end_by_reset() {
+    RESET_ENDS.store(true, Ordering::Relaxed);
+}
+
 /// Waits, once the clock runs, until firmware has handed ACPI over.
 pub(crate) fn finish_init() {
     let Some([Some(control), _]) = FIXED.get().map(|fixed| fixed.control) else { return };
@@ -49,8 +61,14 @@ pub(crate) fn finish_init() {
     }
 }
 
-/// Returns when the power button has been pressed; never on a machine that has none of the fixed kind.
+/// Returns when the power button has been pressed; never on a machine that has none which we know of.
 pub async fn power_button() {
+    if let Some(events) = FIXED.get().and_then(|fixed| map_mmio(fixed.events?, 4).ok()) {
+        while events.read32(0) & EVENT_BUTTON == 0 {
+            sleep_until(time::now().plus(LOOK_EVERY)).await;
+        }
+        return;
+    }
     let Some((fixed, event)) = FIXED.get().and_then(|fixed| Some((fixed, fixed.event?))) else {
         return core::future::pending().await;
     };
@@ -75,7 +93,15 @@ pub fn power_off() -> ! {
                 write(control, read(control) & !0x3c00 | u16::from(sleep_type) << 10 | SLEEP_ENABLE);
             }
         }
+        if let Some(Register::Memory(control)) = fixed.sleep
+            && let Ok(window) = map_mmio(control, 1)
+        {
+            window.write8(0, off[0] << 2 | SLEEP_ENABLE_REDUCED);
+        }
         time::busy_wait(PAUSE);
+    }
+    if RESET_ENDS.load(Ordering::Relaxed) {
+        reset();
     }
     log::warn!("this machine cannot switch itself off; it is safe to do so now");
     console::flush();

@@ -2,6 +2,10 @@
 //!
 //! Knows bytes. Every table is checked for length and checksum; a bad one is as good as missing, and is mentioned.
 
+mod described;
+
+use crate::arch::ioapic::IoApic;
+use crate::virtio::mmio::MmioPlace;
 use alloc::vec::Vec;
 
 const RSDP_LEN: usize = 20;
@@ -12,6 +16,7 @@ const TABLE_LEN_MAX: usize = 4 << 20;
 const TABLES_MAX: usize = 128;
 /// Processors of which note is taken.
 const PROCESSORS_MAX: usize = 4096;
+const IO_APICS_MAX: usize = 32;
 /// Where a PC's BIOS puts the root pointer.
 const BIOS_AREA: u64 = 0xe_0000;
 const BIOS_AREA_LEN: usize = 0x2_0000;
@@ -33,6 +38,10 @@ pub struct Acpi {
     pub processors: Vec<u32>,
     /// PCI configuration spaces in memory.
     pub configuration_spaces: Vec<ConfigurationSpace>,
+    /// Where wires become messages.
+    pub io_apics: Vec<IoApic>,
+    /// virtio devices without a bus.
+    pub virtio: Vec<MmioPlace>,
     /// Tables that were not as they should be.
     pub problems: Vec<Problem>,
 }
@@ -69,6 +78,10 @@ pub struct Fixed {
     pub reset: Option<Reset>,
     /// The values of SLP_TYP for power off, for both control ports.
     pub off: Option<[u8; 2]>,
+    /// Sleep control of a machine without the ports above.
+    pub sleep: Option<Register>,
+    /// Which events came to a machine without the ports above.
+    pub events: Option<u64>,
 }
 
 /// The FADT's reset register.
@@ -127,11 +140,18 @@ impl Acpi {
                 let dsdt =
                     Some(u64_at(bytes, 140)).filter(|&at| at != 0).unwrap_or(u64::from(u32_at(bytes, 40)));
                 match table(firmware, dsdt) {
-                    Ok(dsdt) => self.fixed.off = sleep_type_off(dsdt),
+                    Ok(dsdt) => {
+                        self.fixed.off = sleep_type_off(dsdt);
+                        self.virtio = described::virtio_devices(dsdt);
+                        self.fixed.events = described::event_register(dsdt);
+                    }
                     Err(problem) => self.problems.push(problem),
                 }
             }
-            Some(b"APIC") => self.processors = processors(bytes),
+            Some(b"APIC") => {
+                self.processors = processors(bytes);
+                self.io_apics = io_apics(bytes);
+            }
             Some(b"MCFG") => self.configuration_spaces = configuration_spaces(bytes),
             _ => {}
         }
@@ -173,7 +193,7 @@ fn table(firmware: &impl Firmware, address: u64) -> Result<&[u8], Problem> {
 fn fixed(fadt: &[u8]) -> Fixed {
     let flags = u32_at(fadt, 112);
     if flags & HARDWARE_REDUCED != 0 {
-        return Fixed { reset: reset(fadt, flags), ..Fixed::default() };
+        return Fixed { reset: reset(fadt, flags), sleep: register(fadt, 244), ..Fixed::default() };
     }
     // Old fields first: they are ports by definition. New ones count where the old are empty.
     let port = |old: usize, new: usize| {
@@ -192,6 +212,8 @@ fn fixed(fadt: &[u8]) -> Fixed {
         enable: byte_at(fadt, 52),
         reset: reset(fadt, flags),
         off: None,
+        sleep: None,
+        events: None,
     }
 }
 
@@ -238,23 +260,32 @@ fn small_integer(aml: &[u8]) -> Option<(u8, &[u8])> {
 
 /// MADT entries of types 0 (local APIC) and 9 (local x2APIC) whose processor is enabled.
 fn processors(madt: &[u8]) -> Vec<u32> {
+    let processor = |entry: &[u8]| match byte_at(entry, 0) {
+        0 if u32_at(entry, 4) & 1 != 0 => Some(u32::from(byte_at(entry, 3))),
+        9 if u32_at(entry, 8) & 1 != 0 => Some(u32_at(entry, 4)),
+        _ => None,
+    };
+    entries(madt).filter_map(processor).take(PROCESSORS_MAX).collect()
+}
+
+/// MADT entries of type 1.
+fn io_apics(madt: &[u8]) -> Vec<IoApic> {
+    let ioapic = |entry: &[u8]| {
+        let (address, first_input) = (u64::from(u32_at(entry, 4)), u32_at(entry, 8));
+        (byte_at(entry, 0) == 1 && address != 0).then_some(IoApic { address, first_input })
+    };
+    entries(madt).filter_map(ioapic).take(IO_APICS_MAX).collect()
+}
+
+/// The MADT's entries, as far as their lengths can be believed.
+fn entries(madt: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = madt.get(44..).unwrap_or_default();
-    let mut processors = Vec::new();
-    while let [kind, len, ..] = *rest {
-        let Some((entry, behind)) = rest.split_at_checked(usize::from(len)).filter(|_| len >= 2) else {
-            break;
-        };
-        if processors.len() == PROCESSORS_MAX {
-            break;
-        }
-        match kind {
-            0 if u32_at(entry, 4) & 1 != 0 => processors.push(u32::from(byte_at(entry, 3))),
-            9 if u32_at(entry, 8) & 1 != 0 => processors.push(u32_at(entry, 4)),
-            _ => {}
-        }
+    core::iter::from_fn(move || {
+        let len = usize::from(*rest.get(1)?);
+        let (entry, behind) = rest.split_at_checked(len).filter(|_| len >= 2)?;
         rest = behind;
-    }
-    processors
+        Some(entry)
+    })
 }
 
 fn configuration_spaces(mcfg: &[u8]) -> Vec<ConfigurationSpace> {

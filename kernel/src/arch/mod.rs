@@ -8,6 +8,7 @@ pub mod cpu;
 pub mod descriptors;
 pub mod entry;
 pub mod exceptions;
+pub mod ioapic;
 pub mod pic;
 pub mod port;
 pub mod start_up;

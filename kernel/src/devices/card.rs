@@ -2,14 +2,14 @@
 
 use crate::intel::IntelCard;
 use crate::memory::mmio::Registers;
+use crate::virtio::attached::Attached;
 use crate::virtio::network::{NetworkStatus, VirtioNetwork};
-use crate::virtio::transport::PciTransport;
 use alloc::rc::Rc;
 use net::tcp::Nic;
 use smoltcp::phy::{self, Device, DeviceCapabilities};
 use smoltcp::time::Instant;
 
-type Virtio = VirtioNetwork<PciTransport>;
+type Virtio = VirtioNetwork<Attached>;
 type Intel = IntelCard<Registers>;
 
 /// The network cards that we drive.

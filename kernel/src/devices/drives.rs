@@ -2,8 +2,8 @@
 //!
 //! Knows where a controller's registers and interrupts come from. Must not know commands.
 
-use super::{StartError, signals};
-use crate::disk::{Device, Disk, DiskIdentity};
+use super::{Plugged, StartError};
+use crate::disk::{Device, Disk, DiskIdentity, Place};
 use crate::drive::{Drive, Engine, Geometry, Host, TICK_SECONDS};
 use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
@@ -14,7 +14,6 @@ use crate::time;
 use crate::virtio::hal::KernelHal;
 use crate::virtio::scsi::Scsi;
 use crate::virtio::signal::Signal;
-use crate::virtio::transport::PciTransport;
 use crate::{ahci, nvme};
 use alloc::format;
 use alloc::rc::Rc;
@@ -103,7 +102,7 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
     for namespace in found.namespaces {
         let identity = DiskIdentity {
             kind: "nvme",
-            place: function.place,
+            place: Place::Pci(function.place),
             unit: format!("namespace {}", namespace.number),
             serial: found.serial.clone(),
             guid: namespace.guid,
@@ -118,18 +117,15 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
 }
 
 /// A virtio SCSI host: a disk for each logical unit that is one.
-pub(super) async fn start_scsi(
-    function: &mut Function,
-    mut transport: PciTransport,
-) -> Result<Vec<Rc<Disk>>, StartError> {
-    let (signal, _) = signals(function, &mut transport, false);
+pub(super) async fn start_scsi(plugged: Plugged) -> Result<Vec<Rc<Disk>>, StartError> {
+    let Plugged { place, transport, queues: signal, .. } = plugged;
     let (scsi, found) = Scsi::<_, KernelHal>::open(transport, &pause).await?;
     let host = Host::new(scsi);
     let mut disks = Vec::new();
     for disk in found {
         let identity = DiskIdentity {
             kind: "scsi",
-            place: function.place,
+            place,
             unit: format!("target {} lun {}", disk.place.target, disk.place.lun),
             serial: disk.serial,
             guid: disk.guid,
@@ -137,7 +133,7 @@ pub(super) async fn start_scsi(
         disks.push(announce(&host, identity, disk.geometry, &disk.model, Device::Scsi));
     }
     if disks.is_empty() {
-        log::warn!("pci {}: a SCSI host without disks", function.place);
+        log::warn!("{place}: a SCSI host without disks");
     }
     spawn(serve(alloc::vec![host], signal));
     Ok(disks)
@@ -159,7 +155,7 @@ pub(super) async fn start_ahci(function: &mut Function) -> Result<Vec<Rc<Disk>>,
         let host = Host::new(engine);
         let identity = DiskIdentity {
             kind: "ahci",
-            place: function.place,
+            place: Place::Pci(function.place),
             unit: format!("port {port}"),
             serial: disk.serial,
             guid: disk.guid,

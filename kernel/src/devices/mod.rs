@@ -5,19 +5,23 @@
 mod card;
 pub mod check;
 mod drives;
+mod microvm;
 
 pub use card::NetworkCard;
 
 use crate::acpi::Acpi;
-use crate::disk::{Device, Disk, DiskIdentity};
+use crate::command_line::CommandLine;
+use crate::disk::{Device, Disk, DiskIdentity, Place};
 use crate::executor::spawn;
 use crate::executor::timers::sleep_until;
 use crate::intel::{self, IntelCard};
 use crate::interrupts::InterruptLine;
 use crate::pci::{self, Function};
+use crate::virtio::attached::Attached;
 use crate::virtio::block::{TICK_SECONDS, VirtioBlock};
 use crate::virtio::entropy::VirtioEntropy;
 use crate::virtio::hal::KernelHal;
+use crate::virtio::mmio::MmioError;
 use crate::virtio::network::VirtioNetwork;
 use crate::virtio::signal::Signal;
 use crate::virtio::transport::{PciTransport, TransportError};
@@ -71,7 +75,11 @@ fn driver_for(function: &Function) -> Option<Driver> {
     if intel::is_ours(function) {
         return Some(Driver::Intel);
     }
-    match virtio_device_type(&function.info)? {
+    driver_for_virtio(virtio_device_type(&function.info)?)
+}
+
+fn driver_for_virtio(kind: DeviceType) -> Option<Driver> {
+    match kind {
         DeviceType::Block => Some(Driver::Block),
         DeviceType::Network => Some(Driver::Network),
         DeviceType::EntropySource => Some(Driver::Entropy),
@@ -86,6 +94,8 @@ enum StartError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error(transparent)]
+    Mmio(#[from] MmioError),
+    #[error(transparent)]
     Device(#[from] Problem),
     #[error(transparent)]
     Controller(#[from] crate::drive::Problem),
@@ -98,11 +108,12 @@ enum StartError {
 }
 
 /// Finds and starts every device. What fails is logged and left out.
-pub async fn start(acpi: Option<&Acpi>) -> Devices {
+pub async fn start(acpi: Option<&Acpi>, words: CommandLine<'_>) -> Devices {
     let mut devices = Devices::default();
     let mut functions = pci::functions(acpi);
     functions.sort_by_key(|function| function.place);
-    if functions.is_empty() {
+    let microvm = microvm::places(acpi, words);
+    if functions.is_empty() && microvm.is_empty() {
         log::warn!("no PCI devices");
     }
     // Randomness first: cards and protocols want it.
@@ -118,6 +129,7 @@ pub async fn start(acpi: Option<&Acpi>) -> Devices {
             log::error!("pci {}: the device {error}; it is not used", function.place);
         }
     }
+    microvm::start(&microvm, acpi, &mut devices).await;
     devices.disks.sort_by(|one, other| one.identity().order().cmp(&other.identity().order()));
     for disk in &devices.disks {
         narrow(disk).await;
@@ -136,22 +148,42 @@ async fn narrow(disk: &Disk) {
 
 async fn start_one(driver: Driver, function: &mut Function, devices: &mut Devices) -> Result<(), StartError> {
     match driver {
-        Driver::Block => {
-            let transport = PciTransport::open(function)?;
-            devices.disks.push(start_disk(function, transport).await?);
+        Driver::Block | Driver::Network | Driver::Entropy | Driver::Scsi => {
+            let mut transport = PciTransport::open(function)?;
+            let (queues, configuration) = match driver {
+                Driver::Entropy => (Signal::None, None),
+                _ => signals(function, &mut transport, driver == Driver::Network),
+            };
+            let fallback = fallback_address(function);
+            let place = Place::Pci(function.place);
+            let plugged =
+                Plugged { place, transport: Attached::Pci(transport), queues, configuration, fallback };
+            start_virtio(driver, plugged, devices).await?;
         }
-        Driver::Network => {
-            let transport = PciTransport::open(function)?;
-            devices.cards.push(start_card(function, transport)?);
-        }
-        Driver::Entropy => start_entropy(PciTransport::open(function)?)?,
         Driver::Intel => devices.cards.push(start_intel(function)?),
         Driver::Nvme => devices.disks.extend(drives::start_nvme(function).await?),
         Driver::Ahci => devices.disks.extend(drives::start_ahci(function).await?),
-        Driver::Scsi => {
-            let transport = PciTransport::open(function)?;
-            devices.disks.extend(drives::start_scsi(function, transport).await?);
-        }
+    }
+    Ok(())
+}
+
+/// A virtio device that is found, and how it calls.
+struct Plugged {
+    place: Place,
+    transport: Attached,
+    queues: Signal,
+    configuration: Option<Signal>,
+    /// A network card's address, if it has none of its own.
+    fallback: [u8; 6],
+}
+
+async fn start_virtio(driver: Driver, plugged: Plugged, devices: &mut Devices) -> Result<(), StartError> {
+    match driver {
+        Driver::Block => devices.disks.push(start_disk(plugged).await?),
+        Driver::Network => devices.cards.push(start_card(plugged)?),
+        Driver::Entropy => start_entropy(plugged.transport)?,
+        Driver::Scsi => devices.disks.extend(drives::start_scsi(plugged).await?),
+        Driver::Nvme | Driver::Ahci | Driver::Intel => {}
     }
     Ok(())
 }
@@ -173,10 +205,9 @@ fn signals(function: &mut Function, transport: &mut PciTransport, both: bool) ->
     (Signal::Interrupt(queues), configuration.map(Signal::Interrupt))
 }
 
-async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Result<Rc<Disk>, StartError> {
-    let (signal, _) = signals(function, &mut transport, false);
-    let disk =
-        VirtioBlock::open::<KernelHal>(transport, alloc::format!("virtio disk at pci {}", function.place))?;
+async fn start_disk(plugged: Plugged) -> Result<Rc<Disk>, StartError> {
+    let Plugged { place, transport, queues: signal, .. } = plugged;
+    let disk = VirtioBlock::open::<KernelHal>(transport, alloc::format!("virtio disk at {place}"))?;
     let serial = {
         let asked = pin!(disk.serial());
         let served = pin!(serve_disk(&disk, &signal));
@@ -187,13 +218,7 @@ async fn start_disk(function: &mut Function, mut transport: PciTransport) -> Res
         }
     };
     let geometry = *disk.geometry();
-    let identity = DiskIdentity {
-        kind: "virtio",
-        place: function.place,
-        unit: String::new(),
-        serial,
-        guid: String::new(),
-    };
+    let identity = DiskIdentity { kind: "virtio", place, unit: String::new(), serial, guid: String::new() };
     let disk = Rc::new(Disk::new(identity, Device::VirtioBlock(disk)));
     log::info!("{}: {}", disk.identity(), describe(&geometry, disk.depth()));
     let served = Rc::clone(&disk);
@@ -214,7 +239,7 @@ fn describe(geometry: &block::geometry::Geometry, depth: usize) -> String {
 }
 
 /// Looks after a disk for good.
-async fn serve_disk(disk: &VirtioBlock<PciTransport>, signal: &Signal) {
+async fn serve_disk(disk: &VirtioBlock<Attached>, signal: &Signal) {
     let tick = Duration::from_secs(TICK_SECONDS);
     let mut next = time::now().plus(tick);
     loop {
@@ -230,13 +255,12 @@ async fn serve_disk(disk: &VirtioBlock<PciTransport>, signal: &Signal) {
     }
 }
 
-fn start_card(function: &mut Function, mut transport: PciTransport) -> Result<NetworkCard, StartError> {
-    let (signal, configuration) = signals(function, &mut transport, true);
-    let fallback = fallback_address(function);
-    let card = VirtioNetwork::open::<KernelHal>(transport, signal, configuration, fallback)?;
+fn start_card(plugged: Plugged) -> Result<NetworkCard, StartError> {
+    let Plugged { place, transport, queues, configuration, fallback } = plugged;
+    let card = VirtioNetwork::open::<KernelHal>(transport, queues, configuration, fallback)?;
     let mtu = card.mtu();
     let card = NetworkCard::Virtio(card);
-    tell_card("virtio", function, &card, mtu);
+    tell_card("virtio", place, &card, mtu);
     Ok(card)
 }
 
@@ -252,7 +276,7 @@ fn start_intel(function: &mut Function) -> Result<NetworkCard, StartError> {
     };
     let card = IntelCard::open(registers, signal, fallback_address(function))?;
     let card = NetworkCard::Intel(card);
-    tell_card("intel", function, &card, intel::MTU);
+    tell_card("intel", Place::Pci(function.place), &card, intel::MTU);
     Ok(card)
 }
 
@@ -262,17 +286,17 @@ fn fallback_address(function: &Function) -> [u8; 6] {
     [0x02, b'g', b'r', place.bus, place.device, place.function]
 }
 
-fn tell_card(kind: &str, function: &Function, card: &NetworkCard, mtu: u16) {
+fn tell_card(kind: &str, place: Place, card: &NetworkCard, mtu: u16) {
     let status = card.status();
     let [a, b, c, d, e, f] = status.address.get();
-    let (place, link) = (function.place, if status.link.get() { "up" } else { "down" });
+    let link = if status.link.get() { "up" } else { "down" };
     log::info!(
-        "{kind} network card at pci {place}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {mtu}, link {link}"
+        "{kind} network card at {place}: {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, MTU {mtu}, link {link}"
     );
 }
 
 /// Takes a first seed now, if the host is quick, and others from time to time.
-fn start_entropy(transport: PciTransport) -> Result<(), StartError> {
+fn start_entropy(transport: Attached) -> Result<(), StartError> {
     let mut source = VirtioEntropy::open::<KernelHal>(transport)?;
     let add = |seed: &[u8]| entropy::add_seed("virtio-rng", seed);
     source.ask();

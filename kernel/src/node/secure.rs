@@ -8,6 +8,7 @@ use super::p9::Tree;
 use super::port::Port;
 use crate::entropy::KernelRng;
 use crate::executor::spawn;
+use crate::processors;
 use crate::time::KernelClock;
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,7 +19,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use net::auth::UserName;
 use net::clock::Clock;
 use net::replicate::{Keys, WithNames};
-use net::secure::{Door, GOODBYE, Identity, Logins, P9_PORT, Secured, VENTI_PORT};
+use net::secure::{Door, GOODBYE, Identity, Logins, Means, P9_PORT, Secured, VENTI_PORT};
 use net::tcp::{ReadHalf, Stack, TcpStream, WriteHalf};
 use net::tree::{NodeFiles, Rights};
 use net::venti::Allowed;
@@ -47,7 +48,8 @@ pub(super) fn open(
 ) -> Option<Rc<Behind>> {
     let keys = keys?;
     let identity = keys.account.clone()?;
-    let door = Door { logins, ..Door::new(KernelClock, keys.rng) };
+    let means = Means::new(KernelClock, keys.rng).helped_by(processors::pool::arithmetic());
+    let door = Door { logins, means, ..Door::new(KernelClock, keys.rng) };
     let of_tree = Connections::new(p9::CONNECTIONS);
     Some(Rc::new(Behind { identity, door, live: live.clone(), tree, of_tree }))
 }

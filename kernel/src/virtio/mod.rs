@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | [`hal`] | virtio-drivers' memory duties | devices |
 //! | [`transport`] | a modern device on PCI: its registers, doorbells, MSI-X | queues' contents, devices' kinds |
+//! | [`mmio`] | a modern device without a bus: its registers, its announcement | devices' kinds |
+//! | [`attached`] | either | more of either |
 //! | [`signal`] | waiting for a device that interrupts, or looking at one that cannot | which device |
 //! | `ring`, `buffer` | a virtqueue that owns what is in flight; memory for transfers | requests |
 //! | [`block`] | disks | what is on them |
@@ -15,12 +17,14 @@
 //! has no MSI-X, takes three accesses to the device for one notification, and trusts lengths, offsets and
 //! lists that the device gives. Nor are its devices: they wait by spinning, and hold one flush at a time.
 
+pub mod attached;
 pub mod block;
 pub(crate) mod buffer;
 pub mod entropy;
 #[cfg(test)]
 mod fake;
 pub mod hal;
+pub mod mmio;
 pub mod network;
 mod ring;
 pub(crate) mod scsi;

@@ -5,6 +5,7 @@
 use crate::executor::timers::sleep_until;
 use crate::interrupts::InterruptLine;
 use crate::time;
+use crate::virtio::mmio::Acknowledgement;
 use core::time::Duration;
 
 /// How often a device that cannot interrupt is looked at.
@@ -15,6 +16,8 @@ const POLL: Duration = Duration::from_millis(1);
 pub enum Signal {
     /// By interrupts.
     Interrupt(InterruptLine),
+    /// By a wire that stays up until the device is answered.
+    Wire(InterruptLine, Acknowledgement),
     /// Not at all: it is looked at every millisecond.
     None,
 }
@@ -24,6 +27,10 @@ impl Signal {
     pub async fn wait(&self) {
         match self {
             Signal::Interrupt(line) => line.wait().await,
+            Signal::Wire(line, acknowledgement) => {
+                line.wait().await;
+                acknowledgement.give();
+            }
             Signal::None => sleep_until(time::now().plus(POLL)).await,
         }
     }

@@ -273,21 +273,25 @@ impl Transport for PciTransport {
         if end > device.len() {
             return Err(Error::ConfigSpaceTooSmall);
         }
-        // Each field by an access of its own width, as the standard has it (4.1.3.1).
-        let width = align_of::<V>().min(4);
-        let mut value = V::new_zeroed();
-        for (at, bytes) in (offset..).step_by(width).zip(value.as_mut_bytes().chunks_exact_mut(width)) {
-            match width {
-                4 => bytes.copy_from_slice(&device.read32(at).to_le_bytes()),
-                2 => bytes.copy_from_slice(&device.read16(at).to_le_bytes()),
-                _ => bytes.copy_from_slice(&[device.read8(at)]),
-            }
-        }
-        Ok(value)
+        Ok(read_fields(device, offset))
     }
 
     fn write_config_space<V: IntoBytes + Immutable>(&mut self, _: usize, _: V) -> Result<(), Error> {
         // No driver of ours changes a device's configuration.
         Err(Error::Unsupported)
     }
+}
+
+/// A value at `offset`, inside the window: each field by an access of its own width, as the standard has it (4.1.3.1).
+pub(super) fn read_fields<V: FromBytes + IntoBytes>(registers: &Registers, offset: usize) -> V {
+    let width = align_of::<V>().min(4);
+    let mut value = V::new_zeroed();
+    for (at, bytes) in (offset..).step_by(width).zip(value.as_mut_bytes().chunks_exact_mut(width)) {
+        match width {
+            4 => bytes.copy_from_slice(&registers.read32(at).to_le_bytes()),
+            2 => bytes.copy_from_slice(&registers.read16(at).to_le_bytes()),
+            _ => bytes.copy_from_slice(&[registers.read8(at)]),
+        }
+    }
+    value
 }

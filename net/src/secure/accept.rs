@@ -36,7 +36,8 @@ pub async fn accept<R: Read, W: Write, C: Clock, G: Rng>(
         let mut line = Line::new(reader, writer);
         let Established { user, server, secret } =
             authenticate(&mut line, identity, may_connect, &means.rng).await?;
-        let (reader, writer) = line.protect(tls_psk::Server::new(secret, means.rng.clone())).await?;
+        let end = tls_psk::Server::new(secret, means.rng.clone());
+        let (reader, writer) = line.protect(end, &means.arithmetic).await?;
         Ok(Secured { user, server, reader, writer })
     })
     .await

@@ -45,7 +45,8 @@ pub async fn dial<R: Read, W: Write, C: Clock, G: Rng>(
         if let Some(wanted) = caller.server.clone().filter(|wanted| *wanted != server) {
             return Err(SecureError::OtherServer { wanted, found: server });
         }
-        let (reader, writer) = line.protect(tls_psk::Client::new(secret, means.rng.clone())).await?;
+        let end = tls_psk::Client::new(secret, means.rng.clone());
+        let (reader, writer) = line.protect(end, &means.arithmetic).await?;
         Ok(Secured { user, server, reader, writer })
     })
     .await

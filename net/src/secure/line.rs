@@ -7,6 +7,7 @@ use crate::rng::Rng;
 use crate::tls_psk::{self, Channel, TlsError};
 use alloc::vec::Vec;
 use embedded_io_async::{Error, Read, Write};
+use storage::arithmetic::Arithmetic;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1024;
@@ -42,6 +43,7 @@ impl<R: Read, W: Write> Line<R, W> {
     pub(super) async fn protect<G: Rng>(
         mut self,
         mut end: impl End<G>,
+        arithmetic: &Arithmetic,
     ) -> Result<(Reader<R>, Writer<W, G>), SecureError> {
         loop {
             match self.take(&mut |input| end.step(input)) {
@@ -52,7 +54,7 @@ impl<R: Read, W: Write> Line<R, W> {
                     let early = self.buffer.get(self.taken..).unwrap_or_default();
                     let count = receiver.receive(early);
                     assert!(count == early.len(), "a piece is shorter than a record may be");
-                    return Ok(halves::join(self.reader, self.writer, sender, receiver));
+                    return Ok(halves::join((self.reader, receiver), (self.writer, sender), arithmetic));
                 }
                 Err(error) => {
                     if let Some(words) = end.last_words(&error) {

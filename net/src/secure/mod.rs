@@ -9,6 +9,7 @@
 //! | [`dial`](mod@dial) | the client's end |
 //! | [`tickets`] | the way to an authentication server |
 //! | `line` | one end's messages carried over a stream |
+//! | `ahead` | records that other processors open |
 //! | [`halves`] | what comes of it: a half that reads and a half that writes |
 //! | [`gate`] | how many may prove themselves at a time, and how often |
 //! | [`identity`] | who a node is, as its nvram says |
@@ -18,6 +19,7 @@
 //! This is what 9front's `tlssrv -A` and `tlsclient -a` do.
 
 pub mod accept;
+mod ahead;
 pub mod dial;
 pub mod door;
 mod error;
@@ -42,6 +44,7 @@ use crate::auth::UserName;
 use crate::clock::Clock;
 use crate::rng::Rng;
 use core::time::Duration;
+use storage::arithmetic::Arithmetic;
 
 /// How long both ends may take until the first byte of what they have to say.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,12 +65,20 @@ pub struct Means<C, G> {
     pub rng: G,
     /// From the first byte until both ends are proved; [`PATIENCE`] is what 9front's peers need.
     pub patience: Duration,
+    /// Who seals and opens long records.
+    pub arithmetic: Arithmetic,
 }
 
 impl<C: Clock, G: Rng> Means<C, G> {
-    /// With the usual patience.
+    /// With the usual patience, and nobody to help.
     pub fn new(clock: C, rng: G) -> Means<C, G> {
-        Means { clock, rng, patience: PATIENCE }
+        Means { clock, rng, patience: PATIENCE, arithmetic: Arithmetic::here() }
+    }
+
+    /// With others that seal and open.
+    #[must_use]
+    pub fn helped_by(self, arithmetic: Arithmetic) -> Means<C, G> {
+        Means { arithmetic, ..self }
     }
 }
 

@@ -1,10 +1,10 @@
 //! What comes of a handshake: a half that sends and a half that receives, which know nothing of each other.
 //!
 //! Each holds one buffer for as long as it lives; a record costs no memory of its own, and is sealed and opened where
-//! it lies.
+//! it lies. Where other processors seal and open, a record goes to them by itself: [`Sender::cut`], [`Receiver::take`].
 
 use super::alert::{self, Alert, TlsError};
-use super::protect::{OVERHEAD_MAX, Opener, Sealer};
+use super::protect::{OVERHEAD_MAX, Opened, Opener, Sealed, Sealer, Unsealed};
 use super::record::{BODY_MAX, HEADER_LEN, Header, Kind};
 use super::{PLAIN_MAX, record};
 use crate::rng::Rng;
@@ -82,6 +82,19 @@ impl<R: Rng> Sender<R> {
             self.sealer.seal(Kind::Data, content, &mut self.buffer)?;
         }
         Ok(content.len())
+    }
+
+    /// The same for a record that somebody else seals. It is sent by itself, not by [`Sender::unsent`], after all that
+    /// was cut or pushed before.
+    ///
+    /// # Errors
+    /// As for [`Sender::push`].
+    pub fn cut(&mut self, content: &[u8]) -> Result<(usize, Unsealed), TlsError> {
+        if self.ended {
+            return Err(TlsError::Over);
+        }
+        let content = content.get(..PLAIN_MAX).unwrap_or(content);
+        Ok((content.len(), self.sealer.cut(content)?))
     }
 
     /// Says what an end says last. Said once; nothing can follow.
@@ -192,23 +205,79 @@ impl Receiver {
                 State::Ended => return Ok(Received::End),
                 State::Failed => return Err(TlsError::Over),
             }
-            let bytes = self.buffer.get_mut(self.raw.clone()).unwrap_or_default();
-            let Some((header, rest)) = bytes.split_first_chunk_mut::<HEADER_LEN>() else {
-                return Ok(Received::Nothing);
-            };
-            let Header { kind, len } = record::Header::parse(*header, true)?;
-            let Some(body) = rest.get_mut(..len) else { return Ok(Received::Nothing) };
-            let content = self.opener.open(kind, body)?;
-            let begin = self.raw.start + HEADER_LEN;
-            self.raw.start = begin + len;
+            let Some((kind, body)) = self.next_body()? else { return Ok(Received::Nothing) };
+            let content = self.opener.open(kind, self.buffer.get_mut(body.clone()).unwrap_or_default())?;
+            self.raw.start = body.end;
+            let content = body.start + content.start..body.start + content.end;
             match kind {
-                Kind::Data => self.content = begin + content.start..begin + content.end,
-                Kind::Alert if alert::heard(&body[content], false)? => self.state = State::Ended,
-                Kind::Alert => {}
-                Kind::Handshake => return Err(TlsError::Unexpected("another handshake")),
-                Kind::ChangeCipherSpec => return Err(TlsError::Unexpected("a ChangeCipherSpec")),
+                Kind::Data => self.content = content,
+                _ => self.state = heard(kind, self.buffer.get(content).unwrap_or_default())?,
             }
         }
+    }
+
+    /// Where the next record's body lies, if all of it is there.
+    fn next_body(&self) -> Result<Option<(Kind, Range<usize>)>, TlsError> {
+        let bytes = self.buffer.get(self.raw.clone()).unwrap_or_default();
+        let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+        let Header { kind, len } = record::Header::parse(*header, true)?;
+        let begin = self.raw.start + HEADER_LEN;
+        Ok((bytes.len() >= HEADER_LEN + len).then_some((kind, begin..begin + len)))
+    }
+
+    /// The next record, if all of it is there, to be opened by somebody else and given to [`Receiver::accept`] in its
+    /// turn. Take none while there is content. What is wrong with what came, [`Receiver::advance`] tells.
+    pub fn take(&mut self) -> Option<Sealed> {
+        if self.state != State::Open {
+            return None;
+        }
+        let (kind, body) = self.next_body().ok().flatten()?;
+        let sealed = self.opener.take(kind, self.buffer.get(body.clone())?).ok()?;
+        self.raw.start = body.end;
+        self.content = body.end..body.end;
+        Some(sealed)
+    }
+
+    /// Bytes of the body of the next record, if all of it is there.
+    pub fn next_len(&self) -> Option<usize> {
+        self.next_body().ok().flatten().map(|(_, body)| body.len())
+    }
+
+    /// What a record means that was taken: its content, nothing, or the end. Records that follow one which fails, or
+    /// the end, mean nothing any more.
+    ///
+    /// # Errors
+    /// As for [`Receiver::advance`].
+    pub fn accept(&mut self, record: Opened) -> Result<Option<Vec<u8>>, TlsError> {
+        let accepted = self.accept_next(record);
+        if accepted.is_err() {
+            self.state = State::Failed;
+        }
+        accepted
+    }
+
+    fn accept_next(
+        &mut self,
+        Opened { kind, mut body, content }: Opened,
+    ) -> Result<Option<Vec<u8>>, TlsError> {
+        match self.state {
+            State::Open => {}
+            State::Ended => return Ok(None),
+            State::Failed => return Err(TlsError::Over),
+        }
+        let content = content?;
+        if kind != Kind::Data {
+            self.state = heard(kind, body.get(content).unwrap_or_default())?;
+            return Ok(None);
+        }
+        body.truncate(content.end);
+        body.drain(..content.start);
+        Ok(Some(body))
+    }
+
+    /// Whether nothing will follow, or nothing that can be trusted.
+    pub fn is_over(&self) -> bool {
+        self.state != State::Open
     }
 
     /// What was opened and not taken.
@@ -234,5 +303,15 @@ impl Receiver {
             }
             State::Failed => Err(TlsError::Over),
         }
+    }
+}
+
+/// What a record means that is not content.
+fn heard(kind: Kind, content: &[u8]) -> Result<State, TlsError> {
+    match kind {
+        Kind::Alert if alert::heard(content, false)? => Ok(State::Ended),
+        Kind::Alert | Kind::Data => Ok(State::Open),
+        Kind::Handshake => Err(TlsError::Unexpected("another handshake")),
+        Kind::ChangeCipherSpec => Err(TlsError::Unexpected("a ChangeCipherSpec")),
     }
 }

@@ -43,6 +43,7 @@ mod tests;
 pub use alert::{Alert, TlsError};
 pub use channel::{Channel, Received, Receiver, Sender};
 pub use client::Client;
+pub use protect::{Opened, Sealed, Unsealed};
 pub use server::Server;
 pub use suite::Suite;
 

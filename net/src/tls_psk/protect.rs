@@ -1,4 +1,4 @@
-//! Sealing and opening records, in place, each with its number.
+//! Sealing and opening records, each with its number: at once and in place, or later and by whoever has the time.
 
 use super::cbc::{CbcOpener, CbcSealer, IV_LEN};
 use super::keys::{End, KEY_BLOCK_LEN};
@@ -8,6 +8,7 @@ use super::{PLAIN_MAX, Suite, TlsError};
 use crate::auth::secret::Secret;
 use crate::rng::Rng;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce, Tag};
 use core::ops::Range;
@@ -21,7 +22,7 @@ pub(super) const OVERHEAD_MAX: usize = HEADER_LEN + IV_LEN + 32 + 16;
 
 /// Seals the records of one direction.
 pub(super) struct Sealer<R> {
-    seal: Seal,
+    seal: Arc<Seal>,
     number: u64,
     rng: R,
 }
@@ -33,7 +34,7 @@ enum Seal {
 
 /// Opens the records of one direction.
 pub(super) struct Opener {
-    open: Open,
+    open: Arc<Open>,
     number: u64,
 }
 
@@ -65,7 +66,7 @@ pub(super) fn protection<R: Rng>(
             (Seal::Cbc(Box::new(seal)), Open::Cbc(Box::new(open)))
         }
     };
-    (Sealer { seal, number: 0, rng }, Opener { open, number: 0 })
+    (Sealer { seal: Arc::new(seal), number: 0, rng }, Opener { open: Arc::new(open), number: 0 })
 }
 
 fn cut<const N: usize>(block: &[u8; KEY_BLOCK_LEN], at: usize) -> Zeroizing<[u8; N]> {
@@ -77,25 +78,71 @@ fn cut<const N: usize>(block: &[u8; KEY_BLOCK_LEN], at: usize) -> Zeroizing<[u8;
 impl<R: Rng> Sealer<R> {
     /// Appends one record that holds `content`, at most [`PLAIN_MAX`] bytes.
     pub(super) fn seal(&mut self, kind: Kind, content: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        let (prefix, iv) = self.begin(kind, content)?;
+        self.seal.seal(&prefix, kind, &iv, content, out)
+    }
+
+    /// One record of content that has its number, to be sealed by whoever has the time.
+    pub(super) fn cut(&mut self, content: &[u8]) -> Result<Unsealed, TlsError> {
+        let (prefix, iv) = self.begin(Kind::Data, content)?;
+        Ok(Unsealed { seal: self.seal.clone(), prefix, iv, content: content.to_vec() })
+    }
+
+    fn begin(&mut self, kind: Kind, content: &[u8]) -> Result<([u8; PREFIX_LEN], [u8; IV_LEN]), TlsError> {
         if content.len() > PLAIN_MAX {
             return Err(TlsError::TooLong(content.len()));
         }
         let prefix = prefix(next(&mut self.number)?, kind, content.len());
-        match &self.seal {
+        let mut iv = [0; IV_LEN];
+        if let Seal::Cbc(_) = *self.seal {
+            self.rng.fill(&mut iv);
+        }
+        Ok((prefix, iv))
+    }
+}
+
+/// Content of a record that is not sealed yet. Records are sent in the order in which they were cut.
+pub struct Unsealed {
+    seal: Arc<Seal>,
+    prefix: [u8; PREFIX_LEN],
+    iv: [u8; IV_LEN],
+    content: Vec<u8>,
+}
+
+impl Unsealed {
+    /// The record.
+    ///
+    /// # Errors
+    /// None that a record of this length can have.
+    pub fn seal(self) -> Result<Vec<u8>, TlsError> {
+        let mut out = Vec::with_capacity(self.content.len() + OVERHEAD_MAX);
+        self.seal.seal(&self.prefix, Kind::Data, &self.iv, &self.content, &mut out)?;
+        Ok(out)
+    }
+}
+
+impl Seal {
+    fn seal(
+        &self,
+        prefix: &[u8; PREFIX_LEN],
+        kind: Kind,
+        iv: &[u8; IV_LEN],
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), TlsError> {
+        match self {
             Seal::Poly(poly) => {
                 let len = content.len() + TAG_LEN;
                 out.extend_from_slice(&Header { kind, len }.encode());
                 let begin = out.len();
                 out.extend_from_slice(content);
-                let tag = poly.seal(&prefix, &mut out[begin..])?;
+                let tag = poly.seal(prefix, &mut out[begin..])?;
                 out.extend_from_slice(&tag);
             }
             Seal::Cbc(cbc) => {
-                let mut iv = [0; IV_LEN];
-                self.rng.fill(&mut iv);
                 let len = CbcSealer::body_len(content.len());
                 out.extend_from_slice(&Header { kind, len }.encode());
-                cbc.seal(&prefix, content, &iv, out);
+                cbc.seal(prefix, content, iv, out);
             }
         }
         Ok(())
@@ -105,8 +152,47 @@ impl<R: Rng> Sealer<R> {
 impl Opener {
     /// Opens the body of a record in place, and says where in it the content is.
     pub(super) fn open(&mut self, kind: Kind, body: &mut [u8]) -> Result<Range<usize>, TlsError> {
+        self.open.open(next(&mut self.number)?, kind, body)
+    }
+
+    /// The same, to be done by whoever has the time.
+    pub(super) fn take(&mut self, kind: Kind, body: &[u8]) -> Result<Sealed, TlsError> {
         let number = next(&mut self.number)?;
-        let content = match &self.open {
+        Ok(Sealed { open: self.open.clone(), number, kind, body: body.to_vec() })
+    }
+}
+
+/// A record that came and is not opened yet. What is in them counts in the order in which they came.
+pub struct Sealed {
+    open: Arc<Open>,
+    number: u64,
+    kind: Kind,
+    body: Vec<u8>,
+}
+
+impl Sealed {
+    /// Opens it. Whether it could be, [`super::Receiver::accept`] tells.
+    pub fn open(mut self) -> Opened {
+        let content = self.open.open(self.number, self.kind, &mut self.body);
+        Opened { kind: self.kind, body: self.body, content }
+    }
+
+    /// Bytes of its body.
+    pub fn body_len(&self) -> usize {
+        self.body.len()
+    }
+}
+
+/// A record that was opened, or could not be.
+pub struct Opened {
+    pub(super) kind: Kind,
+    pub(super) body: Vec<u8>,
+    pub(super) content: Result<Range<usize>, TlsError>,
+}
+
+impl Open {
+    fn open(&self, number: u64, kind: Kind, body: &mut [u8]) -> Result<Range<usize>, TlsError> {
+        let content = match self {
             Open::Poly(poly) => poly.open(number, kind, body),
             Open::Cbc(cbc) => {
                 let mut front = [0; PREFIX_LEN - 2];

@@ -94,6 +94,35 @@ pub fn pc_with_four_processors(bench: &Bench) -> Result<()> {
     main_job(bench, node)
 }
 
+/// A machine without PCI, whose devices ACPI announces.
+pub fn microvm(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.machine = "microvm".into();
+    node.spec.processors = 2;
+    main_job(bench, node)
+}
+
+/// A machine without PCI, ACPI, or a clock: the command line announces devices, dates are wrong and that is said, and the
+/// node serves; a reset is its end.
+pub fn bare_microvm(bench: &Bench) -> Result<()> {
+    let disk = bench.image("1G", &[])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.machine = "microvm,acpi=off,rtc=off".into();
+    let sample = bench.path("sample");
+    tree::make_sample(&sample)?;
+    let mut machine = node.boot()?;
+    machine.wait_for_console("no real-time clock", BOOT_LIMIT)?;
+    let score = bench.programs.vac(&node.host(), &sample)?;
+    machine.cut_power()?;
+    let mut machine = node.boot()?;
+    bench.programs.unvac(&node.host(), &score, &bench.path("restored"))?;
+    tree::compare(&sample, &bench.path("restored"))?;
+    machine.cut_power()
+}
+
 /// As little memory as is promised to be enough for a small disk, and no randomness but the host's.
 pub fn little_memory(bench: &Bench) -> Result<()> {
     let disk = bench.image("1G", &[])?;

@@ -12,6 +12,7 @@ mod healing;
 mod hostile;
 mod http;
 mod idle;
+mod matrix;
 mod memory;
 mod names;
 mod network;
@@ -57,6 +58,9 @@ pub struct TestArgs {
     /// Scenarios at once; as many as there are processors, but two at most, unless given
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Instead of the scenarios: one image on every machine, firmware × bus × network card and more
+    #[arg(long)]
+    matrix: bool,
     /// Print the scenarios' names and stop
     #[arg(long)]
     list: bool,
@@ -86,6 +90,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("nic-intel-82540em-and-a-cable-pulled", boots::older_intel_card),
     ("nic-virtio-and-a-cable-pulled", boots::virtio_card),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
+    ("microvm-archives-survive-a-power-cut", boots::microvm),
+    ("microvm-without-acpi-or-clock", boots::bare_microvm),
     ("memory-64-mib", boots::little_memory),
     ("memory-above-4-gib", boots::much_memory),
     ("nvme-archives-survive-a-power-cut", boots::nvme),
@@ -135,9 +141,12 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-randomness-is-refused", bad_input::no_randomness),
 ];
 
+const MATRIX: &[(&str, Scenario)] = &[("one-image-on-every-machine", matrix::all)];
+
 /// Runs the command; ends with a line that counts.
 pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
-    let chosen: Vec<_> = SCENARIOS
+    let scenarios = if args.matrix { MATRIX } else { SCENARIOS };
+    let chosen: Vec<_> = scenarios
         .iter()
         .filter(|(name, _)| args.only.as_ref().is_none_or(|text| name.contains(text)))
         .collect();

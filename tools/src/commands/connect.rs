@@ -8,6 +8,7 @@ pub mod secret;
 use crate::dial::{Dial, VENTI_PORT};
 use crate::host::auth_servers::HostAuthServers;
 use crate::host::clock::HostClock;
+use crate::host::pool::Threads;
 use crate::host::rng::HostRng;
 use crate::host::{self, stream};
 use crate::outcome::{CodedError, OutputArgs};
@@ -78,6 +79,10 @@ pub struct Args {
     /// Be the server's end: let clients prove themselves, and connect those that do to a plain service.
     #[arg(long)]
     accept: bool,
+
+    /// Threads that seal and open for the one that carries; one less than there are processors, without it.
+    #[arg(long, value_name = "N", conflicts_with = "key", value_parser = clap::value_parser!(u16).range(..=64))]
+    threads: Option<u16>,
 
     #[command(flatten)]
     secret: SecretArgs,
@@ -187,7 +192,7 @@ impl End {
         Ok(End::Caller {
             caller: Caller { account, domain, server },
             servers: HostAuthServers { named: args.auth.clone() },
-            means: Means::new(HostClock, HostRng),
+            means: means(args)?,
         })
     }
 
@@ -196,8 +201,14 @@ impl End {
             return Err(CodedError::usage("--accept needs --domain").into());
         };
         let identity = Identity { account: account(args)?, domain };
-        Ok(End::Server { identity, door: Door::new(HostClock, HostRng) })
+        Ok(End::Server { identity, door: Door { means: means(args)?, ..Door::new(HostClock, HostRng) } })
     }
+}
+
+fn means(args: &Args) -> anyhow::Result<Means<HostClock, HostRng>> {
+    let count = args.threads.map_or_else(Threads::count_for_host, usize::from);
+    let threads = Threads::start(count).context("starting threads")?;
+    Ok(Means::new(HostClock, HostRng).helped_by(threads.arithmetic()))
 }
 
 fn account(args: &Args) -> anyhow::Result<Account> {

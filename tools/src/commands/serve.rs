@@ -88,7 +88,7 @@ pub struct Args {
     #[arg(long, default_value_t = 256, value_name = "MIB")]
     index: usize,
 
-    /// Threads that hash and pack for the one that serves; one less than there are processors, without it.
+    /// Threads that hash, pack and seal for the one that serves; one less than there are processors, without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=64))]
     threads: Option<u16>,
 
@@ -155,7 +155,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let connections = Connections::new(args.connections);
     let blocks = Rc::new(StoreBlocks::new(Rc::clone(&store), HostClock));
     let logins = Rc::new(Logins::default());
-    let behind = secure::start(&args, nvram, &blocks, &connections, &tree, Rc::clone(&logins)).await?;
+    let behind = secure::start(&args, nvram, &blocks, &connections, &tree, logins.clone(), &threads).await?;
     let listener = listen(&args.listen, VENTI_PORT).await?;
     let tls = match &args.tls {
         Some(address) => {

@@ -56,7 +56,11 @@ fn reads_the_tables_of_both_machines() {
         enable: 2,
         reset: Some(Reset { register: Register::Port(0xcf9), value: 0xf }),
         off: Some([0, 0]),
+        sleep: None,
+        events: None,
     };
+    assert_eq!(q35.io_apics, [IoApic { address: 0xfec0_0000, first_input: 0 }]);
+    assert_eq!(q35.virtio, []);
     assert_eq!(q35.fixed, ports);
     assert_eq!(q35.processors, [0]);
     let space = ConfigurationSpace { base: 0xb000_0000, segment: 0, first_bus: 0, last_bus: 255 };

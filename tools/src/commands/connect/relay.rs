@@ -4,7 +4,7 @@ use crate::host::stream::{Reader, Writer};
 use embedded_io_async::{Error, ErrorKind, Read, Write};
 
 /// Bytes carried at once.
-const BUFFER: usize = 32 << 10;
+const BUFFER: usize = 64 << 10;
 
 /// Carries bytes both ways. As on Plan 9, there is no half that goes on alone: when either side ends, that is all; the
 /// caller then closes both.

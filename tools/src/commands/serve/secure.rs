@@ -3,13 +3,14 @@
 use super::p9::HostTree;
 use super::{Args, HostBlocks, HostPart, listen};
 use crate::host::clock::HostClock;
+use crate::host::pool::Threads;
 use crate::host::rng::HostRng;
 use crate::host::stream::{self, Reader, Writer};
 use anyhow::Context;
 use net::auth::UserName;
 use net::clock::Clock;
 use net::replicate::WithNames;
-use net::secure::{Door, GOODBYE, Identity, Logins, P9_PORT, Secured, VENTI_PORT, read_identity};
+use net::secure::{Door, GOODBYE, Identity, Logins, Means, P9_PORT, Secured, VENTI_PORT, read_identity};
 use net::tree::{NodeFiles, Rights};
 use net::venti::Allowed;
 use net::venti::connections::Connections;
@@ -61,6 +62,7 @@ pub(super) async fn start(
     connections: &Rc<Connections>,
     tree: &Rc<HostTree>,
     logins: Rc<Logins>,
+    threads: &Rc<Threads>,
 ) -> anyhow::Result<Addresses> {
     let (None, None) = (&args.secure, &args.secure_p9) else {
         let nvram =
@@ -68,7 +70,11 @@ pub(super) async fn start(
         let behind = Rc::new(Behind {
             identity: read_identity(&nvram).await.context("who this node is")?,
             users: args.users.clone().unwrap_or_default(),
-            door: Door { logins, ..Door::new(HostClock, HostRng) },
+            door: Door {
+                logins,
+                means: Means::new(HostClock, HostRng).helped_by(threads.arithmetic()),
+                ..Door::new(HostClock, HostRng)
+            },
             blocks: Rc::clone(blocks),
             connections: Rc::clone(connections),
             tree: Rc::clone(tree),
