@@ -1,5 +1,12 @@
 //! Bootable disk images as files of this machine. What is on them, [`storage::make::disk`] says.
 
+pub mod convert;
+mod gce;
+mod qcow2;
+pub mod source;
+mod vhd;
+mod vmdk;
+
 use crate::boot_files::BootFiles;
 use crate::host::device::{Access, FileDevice};
 use anyhow::Context;

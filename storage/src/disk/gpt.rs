@@ -291,6 +291,41 @@ pub fn encode(disk: Guid, disk_sectors: u64, sector_size: u32, entries: &[Entry]
     Encoded { primary, backup }
 }
 
+/// Both copies of the table of `header` and `entries`, as a disk of `disk_sectors` sectors wants them. `header` is the
+/// sector at [`PRIMARY_AT`], whole; `entries` may run on behind the array. Nothing but the places and sums changes.
+///
+/// # Errors
+/// If this is no table in its usual place, or the disk ends before the last of its partitions does.
+pub fn moved(header: &[u8], entries: &[u8], disk_sectors: u64) -> Result<Encoded, GptError> {
+    let parsed = Header::parse(header, PRIMARY_AT)?;
+    let sector_size = header.len();
+    let mut array = entries.get(..parsed.entries_len() as usize).ok_or(GptError::EntriesSum)?.to_vec();
+    array.resize(array.len().next_multiple_of(sector_size), 0);
+    let last = disk_sectors.checked_sub(1).ok_or(GptError::BadHeader)?;
+    let backup_at = last.checked_sub((array.len() / sector_size) as u64).ok_or(GptError::BadHeader)?;
+    let fits = |entry: &Entry| entry.last < backup_at;
+    let usual = parsed.entries_at == PRIMARY_AT + 1 && parsed.first_usable < backup_at;
+    if !usual || !parsed.entries(entries)?.iter().all(fits) {
+        return Err(GptError::BadHeader);
+    }
+    let copy = |own_sector, other_sector, entries_at| -> Result<Vec<u8>, GptError> {
+        let mut sector = header.to_vec();
+        let (raw, _) = RawHeader::mut_from_prefix(&mut sector).map_err(|_| GptError::NoSignature)?;
+        raw.own_sector = U64::new(own_sector);
+        raw.other_sector = U64::new(other_sector);
+        raw.last_usable = U64::new(backup_at - 1);
+        raw.entries_at = U64::new(entries_at);
+        raw.header_sum = U32::new(0);
+        let header_len = raw.header_len.get() as usize;
+        let sum = checksum(sector.get(..header_len).ok_or(GptError::BadHeader)?);
+        sector[16..20].copy_from_slice(&sum.to_le_bytes());
+        Ok(sector)
+    };
+    let primary = [copy(PRIMARY_AT, last, PRIMARY_AT + 1)?, array.clone()].concat();
+    let backup = [array, copy(last, PRIMARY_AT, backup_at)?].concat();
+    Ok(Encoded { primary, backup })
+}
+
 fn checksum(bytes: &[u8]) -> u32 {
     const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
     CRC.checksum(bytes)

@@ -24,6 +24,27 @@ fn reads_what_it_writes_at_both_ends() {
 }
 
 #[test]
+fn a_table_moved_to_a_larger_disk_is_the_one_made_for_it() {
+    let (entries, disk) = ([plan9(34, 99), plan9(100, 966)], Guid::random([1; 16]));
+    let small = encode(disk, 1000, 512, &entries).primary;
+    assert_eq!(moved(&small[..512], &small[512..], 5000).unwrap(), encode(disk, 5000, 512, &entries));
+    assert_eq!(moved(&small[..512], &small[512..], 1000).unwrap(), encode(disk, 1000, 512, &entries));
+}
+
+#[test]
+fn a_table_is_not_moved_into_its_partitions_nor_if_it_is_damaged() {
+    let mut table = encode(Guid::random([1; 16]), 1000, 512, &[plan9(34, 966)]).primary;
+    for sectors in [0, 1, 33, 40, 999] {
+        assert_eq!(moved(&table[..512], &table[512..], sectors), Err(GptError::BadHeader), "{sectors}");
+    }
+    assert_eq!(moved(&table[..512], &table[512..600], 5000), Err(GptError::EntriesSum));
+    table[512] ^= 1;
+    assert_eq!(moved(&table[..512], &table[512..], 5000), Err(GptError::EntriesSum));
+    table[56] ^= 1;
+    assert_eq!(moved(&table[..512], &table[512..], 5000), Err(GptError::HeaderSum));
+}
+
+#[test]
 fn reads_a_table_made_by_sgdisk() {
     // sgdisk -Z -U 01234567-89AB-4DEF-8123-456789ABCDEF -n 1:34:2047 -t 1:ef02 -c 1:stage2 on a 4 MiB file: sectors 1 and 2.
     let sectors = include_bytes!("../../tests/fixtures/disk/sgdisk-4m-sectors-1-2.bin");

@@ -101,6 +101,16 @@ pub fn protective(disk_sectors: u64, boot_code: &[u8]) -> [u8; 512] {
     sector
 }
 
+/// The same sector for a disk of another size: its protective entry covers that disk. `None` where no entry protects.
+pub fn covering(sector: &[u8; 512], disk_sectors: u64) -> Option<[u8; 512]> {
+    let slot = parse(sector)?.find(|entry| entry.kind == GPT_PROTECTIVE && entry.first == 1)?.slot;
+    let mut changed = *sector;
+    let count = u32::try_from(disk_sectors.saturating_sub(1)).unwrap_or(u32::MAX);
+    let count_at = TABLE_AT + usize::from(slot) * size_of::<RawEntry>() + 12;
+    changed.get_mut(count_at..count_at + 4)?.copy_from_slice(&count.to_le_bytes());
+    Some(changed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +129,14 @@ mod tests {
     fn a_disk_of_more_than_two_tib_is_covered_as_far_as_the_field_reaches() {
         let sector = protective(1 << 40, &[]);
         assert_eq!(parse(&sector).unwrap().next().unwrap().count, u32::MAX);
+    }
+
+    #[test]
+    fn a_protective_sector_follows_its_disk_and_any_other_is_left_alone() {
+        let mut sector = protective(1000, &[0xeb, 0x3c]);
+        assert_eq!(covering(&sector, 5000), Some(protective(5000, &[0xeb, 0x3c])));
+        sector[TABLE_AT + 4] = PLAN9;
+        assert_eq!(covering(&sector, 5000), None);
     }
 
     #[test]

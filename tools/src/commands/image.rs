@@ -1,4 +1,6 @@
-//! `granary image create`: a bootable disk image with an empty store on it.
+//! `granary image`: `create`, a bootable disk image with an empty store on it; the other commands in modules of their own.
+
+mod convert;
 
 use crate::boot_files::BootFiles;
 use crate::image::{self, SECTOR};
@@ -25,6 +27,8 @@ pub struct Args {
 enum ImageCommand {
     /// Make an image: partitions, an empty store, settings, the kernel.
     Create(CreateArgs),
+    /// Write an image in the format of a cloud or hypervisor.
+    Convert(convert::Args),
 }
 
 /// Arguments of `granary image create`.
@@ -84,6 +88,7 @@ struct Summary {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         ImageCommand::Create(args) => create(args),
+        ImageCommand::Convert(args) => convert::run(args),
     }
 }
 
