@@ -113,7 +113,7 @@ fn visit(
     client.sync()?;
     drop(client);
     // Without ACPI there is no button to press.
-    if number % 2 == 0 || cell.machine.contains("acpi=off") {
+    if number.is_multiple_of(2) || cell.machine.contains("acpi=off") {
         machine.cut_power()?;
     } else {
         node.stop(machine)?;
