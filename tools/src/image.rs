@@ -1,6 +1,7 @@
 //! Bootable disk images as files of this machine. What is on them, [`storage::make::disk`] says.
 
 pub mod convert;
+pub mod flash;
 mod gce;
 mod qcow2;
 pub mod source;

@@ -6,11 +6,12 @@
 pub mod command_line;
 #[path = "../../../kernel/src/loader/mod.rs"]
 pub mod loader;
-#[path = "../../../kernel/src/acpi/tables.rs"]
+#[path = "../../../kernel/src/acpi/tables/mod.rs"]
 pub mod tables;
 
 use crate::Input;
 use loader::{KernelFile, SEGMENTS_MAX};
+use storage::slots::{Image, SLOTS, Slot, Slots, record};
 use tables::{Acpi, Firmware};
 
 /// Bytes of a piece's header: address and length, as in the captured tables.
@@ -81,4 +82,32 @@ pub fn kernel_file(data: &[u8]) {
         u64::from(kernel.entry).checked_sub(segment.address).is_some_and(|at| at < segment.len)
     });
     assert!(inside, "the kernel begins outside itself");
+}
+
+/// The record of the kernels that a disk keeps: any bytes are read, and what upgrades, starts and rollbacks make of it is what
+/// the file says after each of them.
+pub fn kernel_slots(data: &[u8]) {
+    let mut input = Input(data);
+    let read = record::parse(data);
+    let first = Slots::with(Slot::A, Image { len: 1, sha256: [1; 32] });
+    let mut slots = read.unwrap_or(first);
+    let mut file = record::new_file(&slots);
+    // Not more than the tries of a few kernels.
+    for _ in 0..16 {
+        let slot = SLOTS[usize::from(input.byte() & 1)];
+        slots = match input.byte() % 4 {
+            0 => slots.counted(),
+            1 => slots.served(slot).unwrap_or(slots),
+            2 => slots.filled(slot, Image { len: u32::from(input.byte()) + 1, sha256: [input.byte(); 32] }),
+            _ => slots.switched(slot),
+        };
+        let order = slots.order();
+        assert!(order.len() <= SLOTS.len() && order.iter().all(|kernel| kernel.image.is_some()));
+        let (at, sector) = record::next_write(&slots, 512);
+        file[at as usize..][..sector.len()].copy_from_slice(&sector);
+        let now = record::parse(&file).expect("a record that was just written");
+        assert_eq!((now.next, now.good, now.tried), (slots.next, slots.good, slots.tried));
+        assert_eq!(SLOTS.map(|slot| now.image(slot)), SLOTS.map(|slot| slots.image(slot)));
+        slots = now;
+    }
 }

@@ -1,6 +1,7 @@
 //! `granary image`: `create`, a bootable disk image with an empty store on it; the other commands in modules of their own.
 
 mod convert;
+mod flash;
 
 use crate::boot_files::BootFiles;
 use crate::image::{self, SECTOR};
@@ -29,6 +30,8 @@ enum ImageCommand {
     Create(CreateArgs),
     /// Write an image in the format of a cloud or hypervisor.
     Convert(convert::Args),
+    /// Write an image to a disk of this host, and read it back.
+    Flash(flash::Args),
 }
 
 /// Arguments of `granary image create`.
@@ -89,6 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         ImageCommand::Create(args) => create(args),
         ImageCommand::Convert(args) => convert::run(args),
+        ImageCommand::Flash(args) => flash::run(&args),
     }
 }
 

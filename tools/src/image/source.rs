@@ -6,11 +6,13 @@ use anyhow::{Context, bail};
 use nix::unistd::{Whence, lseek};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use storage::disk::{gpt, mbr};
 
-const SECTOR: u64 = 512;
+/// Bytes of a sector, as tables on images count.
+pub(super) const SECTOR: u64 = 512;
 /// Sectors of a GPT's entries that are looked at: enough for every table that is accepted with 128 entries.
 const ENTRIES_LEN: u64 = 32 * SECTOR;
 
@@ -80,6 +82,13 @@ impl Source {
             Patch { offset: backup_at, bytes: table.backup },
         ];
         Ok(())
+    }
+
+    /// What there is to write to a disk: all of the file, and what stands behind its end.
+    pub fn written(&self) -> Vec<Range<u64>> {
+        let patched = self.patches.iter().map(|patch| patch.offset..patch.offset + patch.bytes.len() as u64);
+        let behind = patched.filter(|range| range.start >= self.file_len);
+        [0..self.file_len].into_iter().chain(behind).collect()
     }
 
     /// Bytes of the image.

@@ -128,4 +128,5 @@ fn kernel_file(seeds: &mut Seeds) {
     }
     let note = [[4, 0, 0, 0], [4, 0, 0, 0], [18, 0, 0, 0], *b"Xen\0", 0x100_0008_u32.to_le_bytes()].concat();
     seeds.add("kernel_file", "small", &[&file, &[7; 16], &note]);
+    seeds.add("kernel_slots", "upgrade", &[&[1, 3, 0, 2, 5, 7]]);
 }

@@ -319,5 +319,4 @@ fn u64_at(table: &[u8], offset: usize) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "tables/tests.rs"]
 mod tests;
