@@ -38,15 +38,19 @@ fn word(region: &[u8], at: usize) -> u64 {
     region.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn check(written: u64, sum: u64, clean: u64) -> u64 {
-    (MAGIC ^ written.rotate_left(13) ^ sum.rotate_left(29) ^ clean).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// Over the header, and how long the memory is: a shorter piece of it is not the same log.
+fn check(written: u64, sum: u64, clean: u64, region_len: usize) -> u64 {
+    let words =
+        MAGIC ^ written.rotate_left(13) ^ sum.rotate_left(29) ^ clean ^ (region_len as u64).rotate_left(43);
+    words.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// The last bytes of the run before, if it did not end cleanly and they are whole.
 fn last(region: &[u8]) -> Option<Vec<u8>> {
     let ring = region.get(HEADER_LEN..).filter(|ring| !ring.is_empty())?;
     let (written, sum, clean) = (word(region, WRITTEN_AT), word(region, SUM_AT), word(region, CLEAN_AT));
-    let is_ours = word(region, MAGIC_AT) == MAGIC && word(region, CHECK_AT) == check(written, sum, clean);
+    let is_ours =
+        word(region, MAGIC_AT) == MAGIC && word(region, CHECK_AT) == check(written, sum, clean, region.len());
     let now =
         ring.iter().enumerate().fold(0_u64, |sum, (place, byte)| sum.wrapping_add(weight(place, *byte)));
     if !is_ours || now != sum || clean != 0 {
@@ -100,7 +104,7 @@ impl Kept {
     }
 
     fn write_header(&mut self) {
-        let check = check(self.written, self.sum, self.clean);
+        let check = check(self.written, self.sum, self.clean, self.region.len());
         let words = [MAGIC, self.written, self.sum, self.clean, check];
         let places = [MAGIC_AT, WRITTEN_AT, SUM_AT, CLEAN_AT, CHECK_AT];
         for (at, word) in places.into_iter().zip(words) {
