@@ -59,7 +59,7 @@ static BEFORE: Once<Vec<u8>> = Once::new();
 /// Such lines in the log.
 const QUOTED: &str = " kernel::console: | ";
 /// Lines of it on the console, and bytes in the file.
-const LINES_BEFORE: usize = 24;
+const LINES_BEFORE: usize = 64;
 const BYTES_BEFORE: usize = 16 << 10;
 
 /// Reads what the run before has left, and begins to leave the same. Needs memory.
