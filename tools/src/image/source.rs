@@ -88,7 +88,7 @@ impl Source {
     pub fn written(&self) -> Vec<Range<u64>> {
         let patched = self.patches.iter().map(|patch| patch.offset..patch.offset + patch.bytes.len() as u64);
         let behind = patched.filter(|range| range.start >= self.file_len);
-        [0..self.file_len].into_iter().chain(behind).collect()
+        core::iter::once(0..self.file_len).chain(behind).collect()
     }
 
     /// Bytes of the image.
