@@ -3,6 +3,7 @@
 //! Knows their registers. Must not know devices, nor who listens. Only machines without PCI need them: everything else
 //! sends its messages itself.
 
+use crate::acpi::IoApic;
 use crate::interrupts::MsiMessage;
 use crate::memory::map_mmio;
 
@@ -12,15 +13,6 @@ const LEN: usize = 0x20;
 const VERSION: u32 = 1;
 const FIRST_ENTRY: u32 = 0x10;
 const MASKED: u32 = 1 << 16;
-
-/// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoApic {
-    /// Its registers.
-    pub address: u64,
-    /// The number of its first input among those of all.
-    pub first_input: u32,
-}
 
 /// Where a PC has its only one.
 pub const USUAL: IoApic = IoApic { address: 0xfec0_0000, first_input: 0 };

@@ -3,13 +3,13 @@
 //! Knows who announces them: ACPI's definition block, or else the command line. Must not know drivers.
 
 use super::{Devices, Driver, Plugged, StartError, driver_for_virtio, start_virtio};
-use crate::acpi::Acpi;
+use crate::acpi::{Acpi, MmioPlace};
 use crate::arch::ioapic;
 use crate::command_line::CommandLine;
 use crate::disk::Place;
 use crate::interrupts::InterruptLine;
 use crate::virtio::attached::Attached;
-use crate::virtio::mmio::{MmioPlace, MmioTransport, WORD};
+use crate::virtio::mmio::{MmioTransport, WORD};
 use crate::virtio::signal::Signal;
 use alloc::vec::Vec;
 use virtio_drivers::transport::Transport;

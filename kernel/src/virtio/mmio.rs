@@ -5,9 +5,9 @@
 //! Modern devices only. (The transport of the crate `virtio-drivers` waits without end for a device to give up a queue,
 //! and takes legacy ones.)
 
+use crate::acpi::MmioPlace;
 use crate::memory::map_mmio;
 use crate::memory::mmio::Registers;
-use core::fmt;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -38,27 +38,8 @@ mod register {
 
 const MAGIC: u32 = u32::from_le_bytes(*b"virt");
 const MODERN: u32 = 2;
-/// Longer windows are lies.
-const LEN_MAX: u64 = 64 << 10;
 /// The word of the command line that announces a device: `virtio_mmio.device=512@0xfeb00000:5`.
 pub(crate) const WORD: &str = "virtio_mmio.device=";
-
-/// Where a device is said to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MmioPlace {
-    /// Its first register.
-    pub address: u64,
-    /// Bytes of registers.
-    pub len: u32,
-    /// Its input at the I/O APICs.
-    pub input: u32,
-}
-
-impl fmt::Display for MmioPlace {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "virtio-mmio {:#x}", self.address)
-    }
-}
 
 impl MmioPlace {
     /// Reads what Linux calls `<size>@<address>:<irq>[:<id>]`, in the word that begins with [`WORD`].
@@ -67,13 +48,6 @@ impl MmioPlace {
         let (address, input) = rest.split_once(':')?;
         let input = input.split(':').next()?;
         MmioPlace::new(number(address)?, number(len)?, number(input)?)
-    }
-
-    /// A place that can be one.
-    pub(crate) fn new(address: u64, len: u64, input: u64) -> Option<MmioPlace> {
-        let sensible = address != 0 && address.is_multiple_of(4) && (0x100..=LEN_MAX).contains(&len);
-        let input = u32::try_from(input).ok()?;
-        sensible.then_some(MmioPlace { address, len: len as u32, input })
     }
 }
 

@@ -70,7 +70,8 @@ async fn serve(rights: Rights, stream: &[u8], requests: usize) {
     let names = Rc::new(NameKeeper::open(store.clone(), fat.clone()).await);
     let around = Surroundings { log: Box::new(Vec::new), obey: None, peers: Rc::default() };
     let tree = NodeTree::new("barn".into(), store, fat, names, StoppedClock, 1000, around);
-    let files = NodeFiles { tree: Rc::new(tree), rights, client: "a client".into() };
+    let files =
+        NodeFiles { tree: Rc::new(tree), rights: Box::new(move || rights), client: "a client".into() };
     let (sent, ticket) = (Written::default(), Connections::new(1).admit(Default::default()));
     let ticket = ticket.expect("there is room for one");
     let chunks = Chunks { rest: stream, size: 4096 };

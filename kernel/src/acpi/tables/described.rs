@@ -3,8 +3,8 @@
 //! Knows how QEMU and Firecracker write virtio devices (`LNRO0005`) and QEMU the register of its event device. A block that
 //! says it otherwise has none.
 
-use crate::virtio::mmio::MmioPlace;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// The id of a virtio device without a bus.
 const VIRTIO: &[u8] = b"LNRO0005\0";
@@ -17,6 +17,35 @@ const INTERRUPT: &[u8] = &[0x89, 6, 0];
 const EVENTS: &[u8] = b"\x5b\x80EREG\x00\x0c";
 /// More are lies.
 const DEVICES_MAX: usize = 64;
+
+/// Longer windows are lies.
+const LEN_MAX: u64 = 64 << 10;
+
+/// Where a device without a bus is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmioPlace {
+    /// Its first register.
+    pub address: u64,
+    /// Bytes of registers.
+    pub len: u32,
+    /// Its input at the I/O APICs.
+    pub input: u32,
+}
+
+impl MmioPlace {
+    /// A place that can be one.
+    pub(crate) fn new(address: u64, len: u64, input: u64) -> Option<MmioPlace> {
+        let sensible = address != 0 && address.is_multiple_of(4) && (0x100..=LEN_MAX).contains(&len);
+        let input = u32::try_from(input).ok()?;
+        sensible.then_some(MmioPlace { address, len: len as u32, input })
+    }
+}
+
+impl fmt::Display for MmioPlace {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "virtio-mmio {:#x}", self.address)
+    }
+}
 
 /// The virtio devices, in the block's order.
 pub(super) fn virtio_devices(block: &[u8]) -> Vec<MmioPlace> {

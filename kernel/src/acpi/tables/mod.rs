@@ -4,9 +4,8 @@
 
 mod described;
 
-use crate::arch::ioapic::IoApic;
-use crate::virtio::mmio::MmioPlace;
 use alloc::vec::Vec;
+pub use described::MmioPlace;
 
 const RSDP_LEN: usize = 20;
 const RSDP_LEN_2: usize = 36;
@@ -44,6 +43,15 @@ pub struct Acpi {
     pub virtio: Vec<MmioPlace>,
     /// Tables that were not as they should be.
     pub problems: Vec<Problem>,
+}
+
+/// One of the I/O APICs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoApic {
+    /// Its registers.
+    pub address: u64,
+    /// The number of its first input among those of all.
+    pub first_input: u32,
 }
 
 /// A PCI configuration space in memory (PCI Firmware 3.2, 4.1.2).
