@@ -48,10 +48,10 @@ pub fn replicate(bench: &Bench) -> Result<()> {
     let root = bench.programs.vac(&east.host(), &sample)?;
     granary(east_port, &["names", "--add", "barn.1009", &root, "iris"])?;
     // Nobody is there yet.
-    until(|| Ok(granary(east_port, &["peers", "west"])?.contains("\nlast-error ")))
+    until(BOOT_LIMIT, || Ok(granary(east_port, &["peers", "west"])?.contains("\nlast-error ")))
         .context("the first node does not say that its peer is gone")?;
     let mut second = west.boot()?;
-    until(|| Ok(granary(west_port, &["status"])?.contains("names 1\n")))
+    until(BOOT_LIMIT, || Ok(granary(west_port, &["status"])?.contains("names 1\n")))
         .with_context(|| granary(east_port, &["peers", "west"]).unwrap_or_default())?;
     first.cut_power()?;
     let restored = bench.path("restored");
@@ -67,7 +67,7 @@ pub fn replicate(bench: &Bench) -> Result<()> {
     west.stop(second)?;
     // The first one comes back, and knows that nothing is missing.
     let first = east.boot()?;
-    until(|| Ok(granary(east_port, &["peers", "west"])?.contains("lag-bytes 0\n")))?;
+    until(BOOT_LIMIT, || Ok(granary(east_port, &["peers", "west"])?.contains("lag-bytes 0\n")))?;
     east.stop(first)
 }
 
@@ -83,8 +83,9 @@ fn path(disk: &Path) -> Result<&str> {
     disk.to_str().context("a path that is no text")
 }
 
-fn until(is_true: impl Fn() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + BOOT_LIMIT;
+/// Waits until something is so, for as long as `limit`.
+pub(super) fn until(limit: Duration, is_true: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + limit;
     while !is_true()? {
         if Instant::now() >= deadline {
             bail!("it did not happen in time");

@@ -9,7 +9,7 @@ use crate::random::Random;
 use crate::{ports, tree};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The host, as a guest sees it on QEMU's own network.
 const HOST: &str = "10.0.2.2";
@@ -231,12 +231,5 @@ fn overwrite(image: &mut std::fs::File, at: u64) -> Result<()> {
 }
 
 fn until(is_true: impl Fn() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + HEAL_LIMIT;
-    while !is_true()? {
-        if Instant::now() >= deadline {
-            bail!("it did not happen in time");
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
-    Ok(())
+    super::colony::until(HEAL_LIMIT, is_true)
 }
