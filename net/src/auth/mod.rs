@@ -12,6 +12,7 @@
 //! | [`ticket`], [`ticket_request`] | what the authentication server vouches for, and what it is asked |
 //! | [`p9any`] | the choice of a protocol |
 //! | [`account`] | an account whose key we have |
+//! | [`p9sk1`] | the messages of the protocol before it |
 //! | [`dp9ik`] | the protocol itself: server, client, and the client's talk with the authentication server |
 //! | [`nvram`] | where a machine keeps who it is |
 //! | [`thumbprint`] | certificates that are trusted by their hash |
@@ -25,6 +26,7 @@ pub mod key;
 pub mod name;
 pub mod nvram;
 pub mod p9any;
+pub mod p9sk1;
 pub mod pak;
 pub mod sealed;
 pub mod secret;

@@ -1,7 +1,7 @@
 //! The record in the partition `nvram` in which 9front keeps who a machine is: 126 bytes at its beginning, each
 //! field with a checksum of one byte behind it.
 
-use super::key::AES_KEY_LEN;
+use super::key::{AES_KEY_LEN, DES_KEY_LEN};
 use super::name::{BadName, DOMAIN_FIELD, Domain, USER_FIELD, UserName};
 use super::secret::Secret;
 use core::fmt;
@@ -9,9 +9,6 @@ use core::ops::Range;
 
 /// Bytes of the record. The partition is one sector or more; the rest of it is not ours.
 pub const RECORD_LEN: usize = 126;
-
-/// Bytes of the key of p9sk1.
-pub const DES_KEY_LEN: usize = 7;
 
 const CONFIG_LEN: usize = 14;
 

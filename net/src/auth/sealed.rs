@@ -40,6 +40,18 @@ impl Kind {
         Kind::PasswordRequest,
     ];
 
+    /// Its number, which the old form of p9sk1 holds in the place of a signature.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Kind::ServerTicket => 64,
+            Kind::ClientTicket => 65,
+            Kind::ServerAuthenticator => 66,
+            Kind::ClientAuthenticator => 67,
+            Kind::PasswordTicket => 68,
+            Kind::PasswordRequest => 3,
+        }
+    }
+
     const fn signature(self) -> &'static [u8; SIGNATURE_LEN] {
         match self {
             Kind::ServerTicket => b"form1 Ts",

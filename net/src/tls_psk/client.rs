@@ -5,19 +5,16 @@ use super::keys::{End, Master, Randoms};
 use super::message::{self, kind};
 use super::protect::{Opener, protection};
 use super::{Step, Suite, TlsError};
-use crate::auth::key::SESSION_SECRET_LEN;
-use crate::auth::secret::Secret;
+use crate::auth::key::SessionSecret;
 use crate::rng::Rng;
 use alloc::vec::Vec;
 
-const OFFERED: [u16; 2] = [0xccab, 0x00ae];
-
 enum State {
-    Begin(Secret<SESSION_SECRET_LEN>),
-    Hello(Secret<SESSION_SECRET_LEN>, [u8; 32]),
+    Begin(SessionSecret),
+    Hello(SessionSecret, [u8; 32]),
     /// The server may say a hint before it is done.
     HelloDone {
-        secret: Secret<SESSION_SECRET_LEN>,
+        secret: SessionSecret,
         randoms: Randoms,
         suite: Suite,
         hinted: bool,
@@ -31,20 +28,23 @@ enum State {
 /// A client that shares `secret` with its server.
 pub struct Client<R> {
     rng: R,
-    offered: &'static [u16],
+    spoken: &'static [Suite],
+    offered: Vec<u16>,
     conversation: Conversation<R>,
     state: State,
 }
 
 impl<R: Rng> Client<R> {
     /// Draws its random string from `rng`, and what records need of it.
-    pub fn new(secret: Secret<SESSION_SECRET_LEN>, rng: R) -> Client<R> {
-        Client::offering(&OFFERED, secret, rng)
+    pub fn new(secret: SessionSecret, rng: R) -> Client<R> {
+        let offered: Vec<u16> = Suite::spoken(&secret).iter().map(|suite| suite.number()).collect();
+        Client::offering(offered, secret, rng)
     }
 
-    /// A client that offers these suites. Of what a server chooses, only [`Suite::ALL`] are spoken.
-    pub(super) fn offering(offered: &'static [u16], secret: Secret<SESSION_SECRET_LEN>, rng: R) -> Client<R> {
-        Client { rng, offered, conversation: Conversation::new(), state: State::Begin(secret) }
+    /// A client that offers these suites. Of what a server chooses, only those are taken that go with the secret.
+    pub(super) fn offering(offered: Vec<u16>, secret: SessionSecret, rng: R) -> Client<R> {
+        let spoken = Suite::spoken(&secret);
+        Client { rng, spoken, offered, conversation: Conversation::new(), state: State::Begin(secret) }
     }
 
     /// Takes bytes from the front of `input` up to what is to be done next. After an error: send
@@ -78,13 +78,13 @@ impl<R: Rng> Client<R> {
         self.conversation.last_words(error)
     }
 
-    fn begin(&mut self, secret: Secret<SESSION_SECRET_LEN>) -> Result<Vec<u8>, TlsError> {
+    fn begin(&mut self, secret: SessionSecret) -> Result<Vec<u8>, TlsError> {
         let mut random = [0; 32];
         self.rng.fill(&mut random);
         // Whatever answers, speaks 1.2.
         self.conversation.settle();
         let mut out = Vec::new();
-        self.conversation.say(&message::client_hello(&random, self.offered), &mut out)?;
+        self.conversation.say(&message::client_hello(&random, &self.offered), &mut out)?;
         self.state = State::Hello(secret, random);
         Ok(out)
     }
@@ -106,7 +106,8 @@ impl<R: Rng> Client<R> {
     fn message(&mut self, state: State, message: &Message, out: &mut Vec<u8>) -> Result<State, TlsError> {
         match (state, message.kind()) {
             (State::Hello(secret, client), kind::SERVER_HELLO) => {
-                let (server, suite) = message::parse_server_hello(message.body(), self.offered)?;
+                let (server, suite) =
+                    message::parse_server_hello(message.body(), self.spoken, &self.offered)?;
                 self.conversation.note(message);
                 Ok(State::HelloDone { secret, randoms: Randoms { client, server }, suite, hinted: false })
             }
@@ -133,7 +134,7 @@ impl<R: Rng> Client<R> {
 
     fn prove(
         &mut self,
-        secret: &Secret<SESSION_SECRET_LEN>,
+        secret: &SessionSecret,
         randoms: &Randoms,
         suite: Suite,
         out: &mut Vec<u8>,

@@ -1,6 +1,6 @@
 //! Keys made of the secret and the random strings of both ends.
 
-use crate::auth::key::SESSION_SECRET_LEN;
+use crate::auth::key::{SESSION_SECRET_LEN, SessionSecret};
 use crate::auth::secret::Secret;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -29,14 +29,17 @@ pub(super) struct Randoms {
 pub(super) struct Master(Secret<48>);
 
 impl Master {
-    pub(super) fn new(secret: &Secret<SESSION_SECRET_LEN>, randoms: &Randoms) -> Master {
-        const LEN: [u8; 2] = (SESSION_SECRET_LEN as u16).to_be_bytes();
+    /// RFC 4279, section 2: as many zeros as the secret is long, and the secret, each behind its length.
+    pub(super) fn new(secret: &SessionSecret, randoms: &Randoms) -> Master {
+        let secret = secret.expose();
+        let len = (secret.len() as u16).to_be_bytes();
         let mut premaster = Zeroizing::new([0; 4 + 2 * SESSION_SECRET_LEN]);
-        premaster[..2].copy_from_slice(&LEN);
-        premaster[2 + SESSION_SECRET_LEN..4 + SESSION_SECRET_LEN].copy_from_slice(&LEN);
-        premaster[4 + SESSION_SECRET_LEN..].copy_from_slice(secret.expose());
+        let premaster = &mut premaster[..4 + 2 * secret.len()];
+        premaster[..2].copy_from_slice(&len);
+        premaster[2 + secret.len()..4 + secret.len()].copy_from_slice(&len);
+        premaster[4 + secret.len()..].copy_from_slice(secret);
         Master(Secret::filled(|target| {
-            expand(&premaster[..], &[b"master secret", &randoms.client, &randoms.server], target);
+            expand(premaster, &[b"master secret", &randoms.client, &randoms.server], target);
         }))
     }
 
@@ -77,7 +80,7 @@ fn expand(secret: &[u8], seed: &[&[u8]], target: &mut [u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::recorded;
+    use super::super::tests::{recorded, secret_of};
     use super::{End, Master, Randoms};
     use crate::auth::fixtures::{array, bytes};
 
@@ -89,7 +92,7 @@ mod tests {
                 client: array(&secrets["client_random"]),
                 server: array(&secrets["server_random"]),
             };
-            let secret = super::Secret::take(&mut array(&session["values"]["session_secret"]));
+            let secret = secret_of(&session);
             let master = Master::new(&secret, &randoms);
             assert_eq!(master.0.expose(), &array(&secrets["master"]));
             let block = bytes(&secrets["key_block"]);

@@ -66,7 +66,8 @@ pub(super) struct ClientHello {
 }
 
 impl ClientHello {
-    pub(super) fn parse(body: &[u8]) -> Result<ClientHello, TlsError> {
+    /// `spoken` are our suites, the preferred one first.
+    pub(super) fn parse(body: &[u8], spoken: &[Suite]) -> Result<ClientHello, TlsError> {
         let mut fields = Fields { left: body, what: "a ClientHello" };
         let version = fields.number()?;
         let random = fields.array()?;
@@ -80,7 +81,7 @@ impl ClientHello {
             return Err(TlsError::Malformed("a ClientHello"));
         }
         let suites = || suites.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-        let suite = Suite::ALL.into_iter().find(|ours| suites().any(|theirs| theirs == ours.number()));
+        let suite = spoken.iter().copied().find(|ours| suites().any(|theirs| theirs == ours.number()));
         let suite = suite.filter(|_| compressions.contains(&NO_COMPRESSION));
         let asks_renegotiation =
             extensions(&mut fields)? || suites().any(|suite| suite == RENEGOTIATION_SIGNAL);
@@ -116,8 +117,12 @@ pub(super) fn server_hello(random: &[u8; 32], suite: Suite, about_renegotiation:
     encode(kind::SERVER_HELLO, &[&version, random, &[0], &suite, &[NO_COMPRESSION], extensions])
 }
 
-/// What a client needs to know of the server's first message: its random string, and a suite that was offered.
-pub(super) fn parse_server_hello(body: &[u8], offered: &[u16]) -> Result<([u8; 32], Suite), TlsError> {
+/// What a client needs to know of the server's first message: its random string, and a suite of ours that was offered.
+pub(super) fn parse_server_hello(
+    body: &[u8],
+    spoken: &[Suite],
+    offered: &[u16],
+) -> Result<([u8; 32], Suite), TlsError> {
     let mut fields = Fields { left: body, what: "a ServerHello" };
     let version = fields.number()?;
     let random = fields.array()?;
@@ -128,7 +133,8 @@ pub(super) fn parse_server_hello(body: &[u8], offered: &[u16]) -> Result<([u8; 3
     if version != TLS_1_2 {
         return Err(TlsError::Version(version));
     }
-    let suite = Suite::of_number(number).filter(|_| offered.contains(&number));
+    let suite = spoken.iter().copied().find(|suite| suite.number() == number);
+    let suite = suite.filter(|_| offered.contains(&number));
     match suite.filter(|_| compression == NO_COMPRESSION) {
         Some(suite) => Ok((random, suite)),
         None => Err(TlsError::NotOffered(number)),

@@ -1,59 +1,107 @@
-//! HMAC-SHA256 of a record whose padding hides how long it is, in a time that does not tell.
+//! HMAC of a record whose padding hides how long it is, in a time that does not tell.
 //!
 //! The MAC comes before the padding, so whoever could measure how long a refused record takes would learn about its
 //! last bytes (the attack called Lucky Thirteen). Everything here depends on the length of the record alone.
 
-use sha2::block_api::compress256;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater, ConstantTimeLess};
 use zeroize::Zeroize;
 
-pub(super) const MAC_LEN: usize = 32;
+/// Bytes of the longest MAC.
+pub(super) const MAC_MAX: usize = 32;
 /// Bytes of the prefix: number, kind, version, length.
 pub(super) const PREFIX_LEN: usize = 13;
 const BLOCK: usize = 64;
 
-/// SHA-256 before any input.
-const START: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+/// The hash beneath the MAC. Both take in blocks of 64 bytes and end alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha1,
+    Sha256,
+}
+
+/// What a hash has come to. SHA-1 uses the first five words.
+type State = [u32; 8];
+
+impl Hash {
+    /// Bytes of its MAC.
+    pub(super) const fn len(self) -> usize {
+        match self {
+            Hash::Sha1 => 20,
+            Hash::Sha256 => 32,
+        }
+    }
+
+    /// Before any input (FIPS 180-4, section 5.3).
+    const fn start(self) -> State {
+        match self {
+            Hash::Sha1 => [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0, 0, 0, 0],
+            Hash::Sha256 => [
+                0x6a09_e667,
+                0xbb67_ae85,
+                0x3c6e_f372,
+                0xa54f_f53a,
+                0x510e_527f,
+                0x9b05_688c,
+                0x1f83_d9ab,
+                0x5be0_cd19,
+            ],
+        }
+    }
+
+    fn compress(self, state: &mut State, block: [u8; BLOCK]) {
+        match self {
+            Hash::Sha1 => {
+                let mut five = [0; 5];
+                five.copy_from_slice(&state[..5]);
+                sha1::block_api::compress(&mut five, &[block]);
+                state[..5].copy_from_slice(&five);
+            }
+            Hash::Sha256 => sha2::block_api::compress256(state, &[block]),
+        }
+    }
+}
 
 /// A key, as the states of the two hashes that have taken it in.
 pub(super) struct PaddedMac {
-    inner: [u32; 8],
-    outer: [u32; 8],
+    hash: Hash,
+    inner: State,
+    outer: State,
 }
 
 impl PaddedMac {
-    pub(super) fn new(key: &[u8; MAC_LEN]) -> PaddedMac {
+    /// With a key as long as the MAC.
+    pub(super) fn new(hash: Hash, key: &[u8]) -> PaddedMac {
         let state = |pad: u8| {
             let mut block = [pad; BLOCK];
             block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-            let mut state = START;
-            compress256(&mut state, &[block]);
+            let mut state = hash.start();
+            hash.compress(&mut state, block);
             block.zeroize();
             state
         };
-        PaddedMac { inner: state(0x36), outer: state(0x5c) }
+        PaddedMac { hash, inner: state(0x36), outer: state(0x5c) }
     }
 
     /// How many bytes of `record` (content, MAC, padding) are content. `None`: MAC or padding are wrong; which of
     /// them, nobody learns. `prefix` stands before the content, all but its last two bytes: they are its length.
     pub(super) fn check(&self, prefix: [u8; PREFIX_LEN - 2], record: &[u8]) -> Option<usize> {
+        let mac_len = self.hash.len();
         // The MAC and one byte that counts the padding.
-        let longest = record.len().checked_sub(MAC_LEN + 1)?;
+        let longest = record.len().checked_sub(mac_len + 1)?;
         let (padding, good) = padding(record, longest);
         let len = (longest as u64 - u64::from(padding)) as usize;
         let wanted = self.hash(&prefix, &record[..longest], len);
         let mut same = Choice::from(0);
         for candidate in 0..=longest.min(usize::from(u8::MAX)) {
             let at = longest - candidate;
-            same |= record[at..at + MAC_LEN].ct_eq(&wanted) & (candidate as u8).ct_eq(&padding);
+            same |= record[at..at + mac_len].ct_eq(&wanted[..mac_len]) & (candidate as u8).ct_eq(&padding);
         }
         bool::from(good & same).then_some(len)
     }
 
     /// The MAC over prefix, length, and the first `len` bytes of `content`. `len` is secret: no more than 255 bytes
     /// less than there are.
-    fn hash(&self, prefix: &[u8; PREFIX_LEN - 2], content: &[u8], len: usize) -> [u8; MAC_LEN] {
+    fn hash(&self, prefix: &[u8; PREFIX_LEN - 2], content: &[u8], len: usize) -> [u8; MAC_MAX] {
         let length = (len as u16).to_be_bytes();
         let byte_at = |at: usize| match at {
             0..11 => prefix[at],
@@ -66,7 +114,7 @@ impl PaddedMac {
         let mut state = self.inner;
         let mut index = 0;
         while index < shortest / BLOCK {
-            compress256(&mut state, &[block_at(index)]);
+            self.hash.compress(&mut state, block_at(index));
             index += 1;
         }
         // One of the blocks that follow is the last; all are hashed, and the state after the last is kept.
@@ -85,7 +133,7 @@ impl PaddedMac {
             for (byte, bits) in block[BLOCK - 8..].iter_mut().zip(bits) {
                 byte.conditional_assign(&bits, is_last);
             }
-            compress256(&mut state, &[block]);
+            self.hash.compress(&mut state, block);
             for (kept, word) in kept.iter_mut().zip(state) {
                 kept.conditional_assign(&word, is_last);
             }
@@ -94,13 +142,15 @@ impl PaddedMac {
         self.finish(kept)
     }
 
-    fn finish(&self, inner: [u32; 8]) -> [u8; MAC_LEN] {
+    /// The MAC, at the beginning of what is returned.
+    fn finish(&self, inner: State) -> [u8; MAC_MAX] {
+        let mac_len = self.hash.len();
         let mut block = [0; BLOCK];
-        block[..MAC_LEN].copy_from_slice(&bytes(inner));
-        block[MAC_LEN] = 0x80;
-        block[BLOCK - 8..].copy_from_slice(&(8 * (BLOCK + MAC_LEN) as u64).to_be_bytes());
+        block[..mac_len].copy_from_slice(&bytes(inner)[..mac_len]);
+        block[mac_len] = 0x80;
+        block[BLOCK - 8..].copy_from_slice(&(8 * (BLOCK + mac_len) as u64).to_be_bytes());
         let mut state = self.outer;
-        compress256(&mut state, &[block]);
+        self.hash.compress(&mut state, block);
         bytes(state)
     }
 }
@@ -124,8 +174,8 @@ fn padding(record: &[u8], longest: usize) -> (u8, Choice) {
     (u8::conditional_select(&0, &padding, good), good)
 }
 
-fn bytes(state: [u32; 8]) -> [u8; MAC_LEN] {
-    let mut bytes = [0; MAC_LEN];
+fn bytes(state: State) -> [u8; MAC_MAX] {
+    let mut bytes = [0; MAC_MAX];
     for (target, word) in bytes.chunks_exact_mut(4).zip(state) {
         target.copy_from_slice(&word.to_be_bytes());
     }
@@ -134,57 +184,72 @@ fn bytes(state: [u32; 8]) -> [u8; MAC_LEN] {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAC_LEN, PREFIX_LEN, PaddedMac};
+    use super::{Hash, MAC_MAX, PREFIX_LEN, PaddedMac};
     use hmac::{Hmac, KeyInit, Mac};
     use proptest::prelude::*;
+    use sha1::Sha1;
     use sha2::Sha256;
     use std::vec::Vec;
 
     const PREFIX: [u8; PREFIX_LEN - 2] = [0, 0, 0, 0, 0, 0, 0, 9, 23, 3, 3];
 
+    const HASHES: [Hash; 2] = [Hash::Sha1, Hash::Sha256];
+
     /// Content, MAC and padding, the MAC by the ordinary HMAC.
-    fn record(key: &[u8; MAC_LEN], content: &[u8], padding: u8) -> Vec<u8> {
-        let mut hmac = Hmac::<Sha256>::new_from_slice(key).unwrap();
-        hmac.update(&PREFIX);
-        hmac.update(&(content.len() as u16).to_be_bytes());
-        hmac.update(content);
+    fn record(hash: Hash, key: &[u8; MAC_MAX], content: &[u8], padding: u8) -> Vec<u8> {
+        let said = [&PREFIX[..], &(content.len() as u16).to_be_bytes(), content].concat();
+        let key = &key[..hash.len()];
         let mut record = content.to_vec();
-        record.extend_from_slice(&hmac.finalize().into_bytes());
+        match hash {
+            Hash::Sha1 => {
+                let hmac = Hmac::<Sha1>::new_from_slice(key).unwrap().chain_update(said);
+                record.extend_from_slice(&hmac.finalize().into_bytes());
+            }
+            Hash::Sha256 => {
+                let hmac = Hmac::<Sha256>::new_from_slice(key).unwrap().chain_update(said);
+                record.extend_from_slice(&hmac.finalize().into_bytes());
+            }
+        }
         record.extend(core::iter::repeat_n(padding, usize::from(padding) + 1));
         record
     }
 
     #[test]
     fn every_length_around_the_ends_of_blocks_is_understood() {
-        let key = [7; MAC_LEN];
+        let key = [7; MAC_MAX];
         let content: Vec<u8> = (0..=255).cycle().take(700).collect();
-        let mac = PaddedMac::new(&key);
-        for len in (0..200).chain(600..700) {
-            for padding in [0, 1, 15, 16, 63, 64, 127, 254, 255] {
-                let record = record(&key, &content[..len], padding);
-                assert_eq!(mac.check(PREFIX, &record), Some(len), "{len} {padding}");
+        for hash in HASHES {
+            let mac = PaddedMac::new(hash, &key[..hash.len()]);
+            for len in (0..200).chain(600..700) {
+                for padding in [0, 1, 15, 16, 63, 64, 127, 254, 255] {
+                    let record = record(hash, &key, &content[..len], padding);
+                    assert_eq!(mac.check(PREFIX, &record), Some(len), "{hash:?} {len} {padding}");
+                }
             }
         }
     }
 
     #[test]
     fn records_too_short_for_a_mac_are_refused() {
-        let mac = PaddedMac::new(&[7; MAC_LEN]);
-        for len in 0..=MAC_LEN + 1 {
-            assert_eq!(mac.check(PREFIX, &std::vec![0; len]), None, "{len}");
+        for hash in HASHES {
+            let mac = PaddedMac::new(hash, &[7; MAC_MAX][..hash.len()]);
+            for len in 0..=hash.len() + 1 {
+                assert_eq!(mac.check(PREFIX, &std::vec![0; len]), None, "{hash:?} {len}");
+            }
         }
     }
 
     proptest! {
         #[test]
         fn any_altered_bit_is_noticed(
-            key in any::<[u8; MAC_LEN]>(),
+            hash in prop::sample::select(&HASHES),
+            key in any::<[u8; MAC_MAX]>(),
             content in prop::collection::vec(any::<u8>(), 0..600),
             padding in any::<u8>(),
             bit in any::<usize>(),
         ) {
-            let mac = PaddedMac::new(&key);
-            let mut record = record(&key, &content, padding);
+            let mac = PaddedMac::new(hash, &key[..hash.len()]);
+            let mut record = record(hash, &key, &content, padding);
             prop_assert_eq!(mac.check(PREFIX, &record), Some(content.len()));
             let bit = bit % (record.len() * 8);
             record[bit / 8] ^= 1 << (bit % 8);
@@ -193,7 +258,10 @@ mod tests {
 
         #[test]
         fn any_bytes_are_refused(record in prop::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert_eq!(PaddedMac::new(&[7; MAC_LEN]).check(PREFIX, &record), None);
+            for hash in HASHES {
+                let mac = PaddedMac::new(hash, &[7; MAC_MAX][..hash.len()]);
+                prop_assert_eq!(mac.check(PREFIX, &record), None);
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Sealing and opening records, each with its number: at once and in place, or later and by whoever has the time.
 
-use super::cbc::{CbcOpener, CbcSealer, IV_LEN};
+use super::cbc::{CbcOpener, CbcSealer, IV_LEN, KEY_LEN};
 use super::keys::{End, KEY_BLOCK_LEN};
-use super::padded_mac::PREFIX_LEN;
+use super::padded_mac::{Hash, PREFIX_LEN};
 use super::record::{HEADER_LEN, Header, Kind, VERSION};
 use super::{PLAIN_MAX, Suite, TlsError};
 use crate::auth::secret::Secret;
@@ -60,13 +60,19 @@ pub(super) fn protection<R: Rng>(
             let poly = |end: usize| Poly::new(&cut(block, 32 * end), &cut(block, 64 + NONCE_LEN * end));
             (Seal::Poly(poly(ours)), Open::Poly(poly(theirs)))
         }
-        Suite::Aes128CbcSha256 => {
-            let seal = CbcSealer::new(&cut(block, 64 + 16 * ours), &cut(block, 32 * ours));
-            let open = CbcOpener::new(&cut(block, 64 + 16 * theirs), &cut(block, 32 * theirs));
-            (Seal::Cbc(Box::new(seal)), Open::Cbc(Box::new(open)))
-        }
+        Suite::Aes128CbcSha256 => cbc(Hash::Sha256, block, ours, theirs),
+        Suite::Aes128CbcSha1 => cbc(Hash::Sha1, block, ours, theirs),
     };
     (Sealer { seal: Arc::new(seal), number: 0, rng }, Opener { open: Arc::new(open), number: 0 })
+}
+
+/// The keys of both MACs stand before those of both ciphers, the client's first.
+fn cbc(hash: Hash, block: &[u8; KEY_BLOCK_LEN], ours: usize, theirs: usize) -> (Seal, Open) {
+    let mac = |end: usize| &block[hash.len() * end..][..hash.len()];
+    let key = |end: usize| cut(block, 2 * hash.len() + KEY_LEN * end);
+    let seal = CbcSealer::new(hash, &key(ours), mac(ours));
+    let open = CbcOpener::new(hash, &key(theirs), mac(theirs));
+    (Seal::Cbc(Box::new(seal)), Open::Cbc(Box::new(open)))
 }
 
 fn cut<const N: usize>(block: &[u8; KEY_BLOCK_LEN], at: usize) -> Zeroizing<[u8; N]> {
@@ -140,7 +146,7 @@ impl Seal {
                 out.extend_from_slice(&tag);
             }
             Seal::Cbc(cbc) => {
-                let len = CbcSealer::body_len(content.len());
+                let len = cbc.body_len(content.len());
                 out.extend_from_slice(&Header { kind, len }.encode());
                 cbc.seal(prefix, content, iv, out);
             }

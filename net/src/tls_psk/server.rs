@@ -4,14 +4,13 @@ use super::conversation::{Conversation, Heard};
 use super::keys::{End, Master, Randoms};
 use super::message::{self, ClientHello, kind};
 use super::protect::{Opener, Sealer, protection};
-use super::{Step, TlsError};
-use crate::auth::key::SESSION_SECRET_LEN;
-use crate::auth::secret::Secret;
+use super::{Step, Suite, TlsError};
+use crate::auth::key::SessionSecret;
 use crate::rng::Rng;
 use alloc::vec::Vec;
 
 enum State<R> {
-    Hello(Secret<SESSION_SECRET_LEN>),
+    Hello(SessionSecret),
     KeyExchange(Master, Sealer<R>, Opener),
     NewKeys(Master, Sealer<R>, Opener),
     Finished(Master, Sealer<R>),
@@ -28,7 +27,7 @@ pub struct Server<R> {
 
 impl<R: Rng> Server<R> {
     /// Draws its random string from `rng`, and what records need of it.
-    pub fn new(secret: Secret<SESSION_SECRET_LEN>, rng: R) -> Server<R> {
+    pub fn new(secret: SessionSecret, rng: R) -> Server<R> {
         Server { rng, conversation: Conversation::new(), state: State::Hello(secret) }
     }
 
@@ -65,7 +64,7 @@ impl<R: Rng> Server<R> {
     fn heard(&mut self, state: State<R>, heard: Heard, out: &mut Vec<u8>) -> Result<State<R>, TlsError> {
         match (state, heard) {
             (State::Hello(secret), Heard::Message(message)) if message.kind() == kind::CLIENT_HELLO => {
-                let hello = ClientHello::parse(message.body())?;
+                let hello = ClientHello::parse(message.body(), Suite::spoken(&secret))?;
                 self.conversation.settle();
                 self.conversation.note(&message);
                 self.answer(&secret, &hello, out)
@@ -99,7 +98,7 @@ impl<R: Rng> Server<R> {
 
     fn answer(
         &mut self,
-        secret: &Secret<SESSION_SECRET_LEN>,
+        secret: &SessionSecret,
         hello: &ClientHello,
         out: &mut Vec<u8>,
     ) -> Result<State<R>, TlsError> {

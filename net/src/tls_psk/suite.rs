@@ -1,5 +1,6 @@
 //! The suites that are spoken, by their numbers.
 
+use crate::auth::key::SessionSecret;
 use core::fmt;
 
 /// How records are protected. The secret itself is the key exchange.
@@ -9,23 +10,28 @@ pub enum Suite {
     ChaCha20Poly1305,
     /// AES-128-CBC and HMAC-SHA256 (RFC 5487).
     Aes128CbcSha256,
+    /// AES-128-CBC and HMAC-SHA1 (RFC 4279). What systems that know p9sk1 alone may want.
+    Aes128CbcSha1,
 }
 
 impl Suite {
-    /// All of them, the preferred one first.
-    pub const ALL: [Suite; 2] = [Suite::ChaCha20Poly1305, Suite::Aes128CbcSha256];
+    /// Those that are spoken with a secret, the preferred one first.
+    pub fn spoken(secret: &SessionSecret) -> &'static [Suite] {
+        match secret {
+            SessionSecret::Dp9ik(_) => &[Suite::ChaCha20Poly1305, Suite::Aes128CbcSha256],
+            SessionSecret::P9sk1(_) => {
+                &[Suite::ChaCha20Poly1305, Suite::Aes128CbcSha256, Suite::Aes128CbcSha1]
+            }
+        }
+    }
 
     /// Its number in hellos.
     pub fn number(self) -> u16 {
         match self {
             Suite::ChaCha20Poly1305 => 0xccab,
             Suite::Aes128CbcSha256 => 0x00ae,
+            Suite::Aes128CbcSha1 => 0x008c,
         }
-    }
-
-    /// The suite of a number, if it is one of ours.
-    pub fn of_number(number: u16) -> Option<Suite> {
-        Suite::ALL.into_iter().find(|suite| suite.number() == number)
     }
 }
 
@@ -34,6 +40,7 @@ impl fmt::Display for Suite {
         out.write_str(match self {
             Suite::ChaCha20Poly1305 => "PSK-CHACHA20-POLY1305",
             Suite::Aes128CbcSha256 => "PSK-AES128-CBC-SHA256",
+            Suite::Aes128CbcSha1 => "PSK-AES128-CBC-SHA",
         })
     }
 }

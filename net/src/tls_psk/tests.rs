@@ -3,6 +3,7 @@
 use super::message::kind;
 use super::{Alert, Channel, Client, PLAIN_MAX, Received, Receiver, Sender, Server, Step, TlsError};
 use crate::auth::fixtures::{array, bytes, fixture, list};
+use crate::auth::key::SessionSecret;
 use crate::auth::secret::Secret;
 use crate::rng::Rng;
 use alloc::collections::VecDeque;
@@ -13,12 +14,12 @@ use serde_json::Value;
 use std::vec::Vec;
 
 /// The recorded sessions, one for each suite.
-pub(super) fn recorded() -> [Value; 2] {
-    ["dp9ik-ccab", "dp9ik-00ae"].map(fixture)
+pub(super) fn recorded() -> [Value; 3] {
+    ["dp9ik-ccab", "dp9ik-00ae", "p9sk1-008c"].map(fixture)
 }
 
 /// What 9front's client offered in each of them.
-const OFFERED: [&[u16]; 2] = [&[0xccab, 0x00ae, 0x008c], &[0x00ae]];
+const OFFERED: [&[u16]; 3] = [&[0xccab, 0x00ae, 0x008c], &[0x00ae], &[0x008c]];
 
 /// Bytes that are drawn in turn; then zeros.
 #[derive(Clone, Default)]
@@ -97,8 +98,12 @@ fn draws(session: &Value, direction: &str, random: &str) -> Script {
     Script::new(core::iter::once(bytes(&session["tls"]["secrets"][random])).chain(blocks))
 }
 
-fn secret_of(session: &Value) -> Secret<256> {
-    Secret::take(&mut array(&session["values"]["session_secret"]))
+pub(super) fn secret_of(session: &Value) -> SessionSecret {
+    let secret = &session["values"]["session_secret"];
+    match session["protocol"].as_str() {
+        Some("p9sk1") => SessionSecret::P9sk1(Secret::take(&mut array(secret))),
+        _ => SessionSecret::Dp9ik(Secret::take(&mut array(secret))),
+    }
 }
 
 /// Everything that is received from `wire`, in pieces.
@@ -142,8 +147,11 @@ fn flush(sender: &mut Sender<Script>, wire: &mut Vec<u8>) {
 fn both_ends_say_what_9fronts_said() {
     for (session, offered) in recorded().iter().zip(OFFERED) {
         for piece in [1, 7, 200, 50_000] {
-            let client =
-                Client::offering(offered, secret_of(session), draws(session, "C->S", "client_random"));
+            let client = Client::offering(
+                offered.to_vec(),
+                secret_of(session),
+                draws(session, "C->S", "client_random"),
+            );
             let server = Server::new(secret_of(session), draws(session, "S->C", "server_random"));
             for (mut end, ours, theirs) in
                 [(Either::Client(client), "C->S", "S->C"), (Either::Server(server), "S->C", "C->S")]
@@ -185,9 +193,11 @@ fn go_on(end: &mut Either, heard: &mut Vec<u8>, sent: &mut Vec<u8>, done: &mut O
 
 /// Both ends of a new session.
 fn pair(suite: u16) -> (Channel<Script>, Channel<Script>) {
-    let offered: &'static [u16] = if suite == 0xccab { &[0xccab] } else { &[0x00ae] };
-    let secret = || Secret::filled(|bytes| bytes.fill(9));
-    let mut client = Either::Client(Client::offering(offered, secret(), Script::default()));
+    let secret = || match suite {
+        0x008c => SessionSecret::P9sk1(Secret::filled(|bytes| bytes.fill(9))),
+        _ => SessionSecret::Dp9ik(Secret::filled(|bytes| bytes.fill(9))),
+    };
+    let mut client = Either::Client(Client::offering([suite].to_vec(), secret(), Script::default()));
     let mut server = Either::Server(Server::new(secret(), Script::default()));
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     let (mut at_client, mut at_server) = (None, None);
@@ -198,7 +208,7 @@ fn pair(suite: u16) -> (Channel<Script>, Channel<Script>) {
     (at_client.unwrap(), at_server.unwrap())
 }
 
-const SUITES: [u16; 2] = [0xccab, 0x00ae];
+const SUITES: [u16; 3] = [0xccab, 0x00ae, 0x008c];
 
 #[test]
 fn a_recorded_session_is_of_no_use_to_a_later_connection() {
@@ -216,7 +226,10 @@ fn a_recorded_session_is_of_no_use_to_a_later_connection() {
 #[test]
 fn another_secret_does_not_open_the_first_record() {
     for session in recorded() {
-        let secret = Secret::filled(|secret| secret.fill(1));
+        let secret = match secret_of(&session) {
+            SessionSecret::Dp9ik(_) => SessionSecret::Dp9ik(Secret::filled(|secret| secret.fill(1))),
+            SessionSecret::P9sk1(_) => SessionSecret::P9sk1(Secret::filled(|secret| secret.fill(1))),
+        };
         let mut server = Either::Server(Server::new(secret, draws(&session, "S->C", "server_random")));
         let (heard, _) = went(&session, "C->S");
         let refused = run(&mut server, &mut &heard[..], 5000, &mut Vec::new()).unwrap_err();
@@ -238,7 +251,7 @@ fn no_byte_of_a_handshake_can_be_altered() {
                 altered.resize(altered.len() + 5000, 0);
                 let draws = draws(session, ours, random);
                 let mut end = match ours {
-                    "C->S" => Either::Client(Client::offering(offered, secret_of(session), draws)),
+                    "C->S" => Either::Client(Client::offering(offered.to_vec(), secret_of(session), draws)),
                     _ => Either::Server(Server::new(secret_of(session), draws)),
                 };
                 let ending = run(&mut end, &mut &altered[..], 20_000, &mut Vec::new());
@@ -300,7 +313,9 @@ fn a_stream_that_ends_without_the_orderly_end_is_cut_off() {
 
 #[test]
 fn long_writes_become_full_records_and_a_rest() {
-    for (suite, lengths) in [(0xccab, [16_400, 16_400, 7248]), (0x00ae, [16_448, 16_448, 7296])] {
+    for (suite, lengths) in
+        [(0xccab, [16_400, 16_400, 7248]), (0x00ae, [16_448, 16_448, 7296]), (0x008c, [16_432, 16_432, 7280])]
+    {
         let (Channel { mut sender, .. }, Channel { mut receiver, .. }) = pair(suite);
         let content: Vec<u8> = (0..=250).cycle().take(40_000).collect();
         let mut wire = Vec::new();
@@ -322,7 +337,8 @@ fn long_writes_become_full_records_and_a_rest() {
 
 /// What a server answers to one message in the clear.
 fn server_hearing(records: &[&[u8]]) -> TlsError {
-    let mut server = Server::new(Secret::filled(|secret| secret.fill(1)), Script::default());
+    let mut server =
+        Server::new(SessionSecret::Dp9ik(Secret::filled(|secret| secret.fill(1))), Script::default());
     let heard = records.concat();
     let mut input = &heard[..];
     loop {
@@ -440,7 +456,7 @@ proptest! {
         piece in 1usize..300,
     ) {
         for (session, offered) in recorded().iter().zip(OFFERED) {
-            let client = Client::offering(offered, secret_of(session), draws(session, "C->S", "client_random"));
+            let client = Client::offering(offered.to_vec(), secret_of(session), draws(session, "C->S", "client_random"));
             let server = Server::new(secret_of(session), draws(session, "S->C", "server_random"));
             for (mut end, theirs) in [(Either::Client(client), "S->C"), (Either::Server(server), "C->S")] {
                 let (mut heard, _) = went(session, theirs);

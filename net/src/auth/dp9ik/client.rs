@@ -1,12 +1,15 @@
 //! The client's end. In the middle of it the caller fetches tickets from the authentication server; where none
 //! can be reached, a client whose account is the server's own makes them itself.
 
-use super::{Established, Nonces, Step, TicketClient, Tickets, established};
+use super::ticket_client::Asked;
+use super::{Established, Nonces, Step, TicketClient, TicketError, Tickets};
 use crate::auth::account::Account;
 use crate::auth::gather::Gather;
+use crate::auth::key::{DES_KEY_LEN, SessionSecret, session_secret};
 use crate::auth::name::{Domain, UserName};
-use crate::auth::p9any::{self, NoAgreement, Version};
-use crate::auth::pak::{Exchange, FIELD_LEN, NoPoint, PublicValue, Side};
+use crate::auth::p9any::{self, NoAgreement, Protocol, Version};
+use crate::auth::p9sk1::{self, DesTicket};
+use crate::auth::pak::{Exchange, FIELD_LEN, NoPoint, Side};
 use crate::auth::sealed::Kind;
 use crate::auth::secret::Secret;
 use crate::auth::ticket::{Ticket, Worthless, open_authenticator, seal_authenticator};
@@ -31,8 +34,8 @@ pub enum ClientError {
     /// The server's request is none.
     #[error(transparent)]
     Request(#[from] BadRequest),
-    /// The server wants something else than dp9ik.
-    #[error("the server asks for {0:?}, not for a key agreement")]
+    /// The server wants something else than belongs to the protocol.
+    #[error("the server asks for {0:?}, which does not belong to the protocol that was chosen")]
     Wanted(Wanted),
     /// The server sent no point.
     #[error(transparent)]
@@ -53,6 +56,9 @@ pub enum ClientError {
     /// The server could not open its ticket.
     #[error("the server's authenticator: {0}")]
     Authenticator(Worthless),
+    /// The authentication server was not asked.
+    #[error(transparent)]
+    Tickets(#[from] TicketError),
     /// It was over before.
     #[error("this authentication is over")]
     Over,
@@ -61,7 +67,7 @@ pub enum ClientError {
 /// How far the negotiation got when the server closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClosedAt {
-    /// Before dp9ik began.
+    /// Before the protocol began.
     #[error("the server closed while a protocol was chosen")]
     Negotiation,
     /// The server's answer is missing.
@@ -74,13 +80,21 @@ pub enum ClosedAt {
 
 enum State {
     Offer,
-    Confirmation(Domain),
-    Challenge(Domain),
+    Confirmation(Chosen),
+    Challenge(Chosen),
     Request(Domain),
-    Tickets(Domain, TicketRequest, PublicValue),
+    OldRequest(Domain),
+    Tickets(Domain, TicketRequest, Asked),
     Proof(Tickets, UserName),
     Answer(Ticket, UserName),
+    OldAnswer(DesTicket, UserName),
     Over,
+}
+
+/// What was taken of the offer.
+struct Chosen {
+    protocol: Protocol,
+    domain: Domain,
 }
 
 /// The client's end of one connection.
@@ -109,10 +123,10 @@ impl<'a> Client<'a> {
     /// The conversation with the authentication server, once [`Event::FetchTickets`] asked for it. `scalar` is 56
     /// random bytes that are used once.
     pub fn ticket_client(&self, scalar: Secret<FIELD_LEN>) -> Result<TicketClient, ClientError> {
-        let State::Tickets(_, request, of_server) = &self.state else {
+        let State::Tickets(_, request, asked) = &self.state else {
             return Err(ClientError::NotNow);
         };
-        Ok(TicketClient::new(self.account, request.clone(), *of_server, scalar))
+        Ok(TicketClient::new(self.account, request.clone(), asked, scalar)?)
     }
 
     /// Goes on with what the authentication server gave.
@@ -128,31 +142,41 @@ impl<'a> Client<'a> {
 
     /// Goes on without an authentication server, which is possible if our account is the server's own.
     pub fn make_tickets(&mut self, own: OwnTickets) -> Result<(), ClientError> {
-        let State::Tickets(_, request, of_server) = &self.state else {
+        let State::Tickets(_, request, asked) = &self.state else {
             return Err(ClientError::NotNow);
         };
         let ours = self.account.user();
         if request.server != *ours {
             return Err(ClientError::NotOurs { ours: ours.clone(), server: request.server.clone() });
         }
-        let exchange = Exchange::new(Side::AuthServer, self.account.points(), own.scalar);
-        let for_server = *exchange.public_value();
-        let key = exchange.finish(of_server)?;
-        let ticket = Ticket {
-            challenge: request.challenge,
-            client_user: request.client.clone(),
-            server_user: request.user.clone(),
-            key: own.ticket_key,
+        let (challenge, client_user) = (request.challenge, request.client.clone());
+        let server_user = request.user.clone();
+        let tickets = match asked {
+            Asked::Dp9ik(of_server) => {
+                let exchange = Exchange::new(Side::AuthServer, self.account.points(), own.scalar);
+                let for_server = *exchange.public_value();
+                let key = exchange.finish(of_server)?;
+                let ticket = Ticket { challenge, client_user, server_user, key: own.ticket_key };
+                // The key is new, and nothing else is sealed with it.
+                let sealed = ticket.seal(Kind::ServerTicket, 0, &key);
+                Tickets::Dp9ik { for_server, sealed, ticket }
+            }
+            Asked::P9sk1 => {
+                let under = self.account.des_key().ok_or(TicketError::NoDesKey)?;
+                let key = Secret::filled(|key: &mut [u8; DES_KEY_LEN]| {
+                    key.copy_from_slice(&own.ticket_key.expose()[..DES_KEY_LEN]);
+                });
+                let ticket = DesTicket { challenge, client_user, server_user, key };
+                Tickets::P9sk1 { sealed: ticket.seal(Kind::ServerTicket, under), ticket }
+            }
         };
-        // The key is new, and nothing else is sealed with it.
-        let sealed = ticket.seal(Kind::ServerTicket, 0, &key);
-        self.use_tickets(Tickets { for_server, sealed, ticket })
+        self.use_tickets(tickets)
     }
 
     /// What it means that the server closed now.
     pub fn closed_at(&self) -> ClosedAt {
         match self.state {
-            State::Answer(..) => ClosedAt::Answer,
+            State::Answer(..) | State::OldAnswer(..) => ClosedAt::Answer,
             _ => ClosedAt::Negotiation,
         }
     }
@@ -163,29 +187,33 @@ impl<'a> Client<'a> {
             State::Offer => match self.gather.text(input, p9any::MAX_OFFER).map_err(NoAgreement::from)? {
                 None => (State::Offer, Step::Receive),
                 Some(offer) => {
-                    let (domain, version) = p9any::choose(offer, self.domain.as_ref())?;
-                    let choice = p9any::choice(&domain);
+                    let spoken = p9any::spoken(self.account);
+                    let (protocol, domain, version) = p9any::choose(offer, spoken, self.domain.as_ref())?;
+                    let choice = p9any::choice(protocol, &domain);
+                    let chosen = Chosen { protocol, domain };
                     match version {
-                        Version::V1 => (State::Challenge(domain), Step::Send(choice)),
-                        Version::V2 => (State::Confirmation(domain), Step::Send(choice)),
+                        Version::V1 => (State::Challenge(chosen), Step::Send(choice)),
+                        Version::V2 => (State::Confirmation(chosen), Step::Send(choice)),
                     }
                 }
             },
-            State::Confirmation(domain) => match self.gather.exactly(input) {
-                None => (State::Confirmation(domain), Step::Receive),
-                Some(said) if said == *p9any::CONFIRMATION => {
-                    (State::Request(domain), Step::Send(self.nonces.challenge.to_vec()))
-                }
+            State::Confirmation(chosen) => match self.gather.exactly(input) {
+                None => (State::Confirmation(chosen), Step::Receive),
+                Some(said) if said == *p9any::CONFIRMATION => self.challenge(chosen),
                 Some(_) => return Err(NoAgreement::NotConfirmed.into()),
             },
-            State::Challenge(domain) => (State::Request(domain), Step::Send(self.nonces.challenge.to_vec())),
+            State::Challenge(chosen) => self.challenge(chosen),
             State::Request(domain) => match self.gather.exactly(input) {
                 None => (State::Request(domain), Step::Receive),
                 Some(asked) => self.asked(domain, &asked)?,
             },
-            State::Tickets(domain, request, of_server) => {
+            State::OldRequest(domain) => match self.gather.exactly(input) {
+                None => (State::OldRequest(domain), Step::Receive),
+                Some(request) => self.fetch(domain, &request, Wanted::Tickets, Asked::P9sk1)?,
+            },
+            State::Tickets(domain, request, asked) => {
                 let event = Event::FetchTickets(domain.clone());
-                (State::Tickets(domain, request, of_server), Step::Event(event))
+                (State::Tickets(domain, request, asked), Step::Event(event))
             }
             State::Proof(tickets, server) => self.prove(tickets, server),
             State::Answer(ticket, server) => match self.gather.exactly(input) {
@@ -194,9 +222,18 @@ impl<'a> Client<'a> {
                     let kind = Kind::ServerAuthenticator;
                     let of_server = open_authenticator(kind, &ticket.key, &answer, &self.nonces.challenge)
                         .map_err(ClientError::Authenticator)?;
-                    let user = ticket.server_user;
-                    let established = established(user, server, &ticket.key, &self.nonces.random, &of_server);
-                    (State::Over, Step::Event(Event::Established(established)))
+                    let secret = session_secret(&ticket.key, &self.nonces.random, &of_server);
+                    established(ticket.server_user, server, SessionSecret::Dp9ik(secret))
+                }
+            },
+            State::OldAnswer(ticket, server) => match self.gather.exactly(input) {
+                None => (State::OldAnswer(ticket, server), Step::Receive),
+                Some(answer) => {
+                    let kind = Kind::ServerAuthenticator;
+                    let challenge = &self.nonces.challenge;
+                    p9sk1::ticket::open_authenticator(kind, &ticket.key, &answer, challenge)
+                        .map_err(ClientError::Authenticator)?;
+                    established(ticket.server_user, server, p9sk1::session_secret(&ticket.key))
                 }
             },
             State::Over => return Err(ClientError::Over),
@@ -205,7 +242,14 @@ impl<'a> Client<'a> {
         Ok(step)
     }
 
-    /// Understands what the server wants to have vouched for, and fills in who we are.
+    fn challenge(&self, chosen: Chosen) -> (State, Step<Event>) {
+        let next = match chosen.protocol {
+            Protocol::Dp9ik => State::Request(chosen.domain),
+            Protocol::P9sk1 => State::OldRequest(chosen.domain),
+        };
+        (next, Step::Send(self.nonces.challenge.to_vec()))
+    }
+
     fn asked(
         &self,
         domain: Domain,
@@ -214,21 +258,45 @@ impl<'a> Client<'a> {
         let (mut request, mut of_server) = ([0; REQUEST_LEN], [0; FIELD_LEN]);
         request.copy_from_slice(&asked[..REQUEST_LEN]);
         of_server.copy_from_slice(&asked[REQUEST_LEN..]);
-        let mut request = TicketRequest::parse(&request)?;
-        if request.wanted != Wanted::KeyAgreement {
+        self.fetch(domain, &request, Wanted::KeyAgreement, Asked::Dp9ik(of_server))
+    }
+
+    /// Understands what the server wants to have vouched for, and fills in who we are.
+    fn fetch(
+        &self,
+        domain: Domain,
+        request: &[u8; REQUEST_LEN],
+        wanted: Wanted,
+        asked: Asked,
+    ) -> Result<(State, Step<Event>), ClientError> {
+        let mut request = TicketRequest::parse(request)?;
+        if request.wanted != wanted {
             return Err(ClientError::Wanted(request.wanted));
         }
         request.client = self.account.user().clone();
         request.user = self.account.user().clone();
         let event = Event::FetchTickets(domain.clone());
-        Ok((State::Tickets(domain, request, of_server), Step::Event(event)))
+        Ok((State::Tickets(domain, request, asked), Step::Event(event)))
     }
 
     fn prove(&self, tickets: Tickets, server: UserName) -> (State, Step<Event>) {
-        let Tickets { for_server, sealed, ticket } = tickets;
         let kind = Kind::ClientAuthenticator;
-        let authenticator = seal_authenticator(kind, &ticket.key, &ticket.challenge, &self.nonces.random);
-        let message = [&for_server[..], &sealed, &authenticator].concat();
-        (State::Answer(ticket, server), Step::Send(message))
+        match tickets {
+            Tickets::Dp9ik { for_server, sealed, ticket } => {
+                let random = &self.nonces.random;
+                let authenticator = seal_authenticator(kind, &ticket.key, &ticket.challenge, random);
+                let message = [&for_server[..], &sealed, &authenticator].concat();
+                (State::Answer(ticket, server), Step::Send(message))
+            }
+            Tickets::P9sk1 { sealed, ticket } => {
+                let authenticator = p9sk1::ticket::seal_authenticator(kind, &ticket.key, &ticket.challenge);
+                let message = [&sealed[..], &authenticator].concat();
+                (State::OldAnswer(ticket, server), Step::Send(message))
+            }
+        }
     }
+}
+
+fn established(user: UserName, server: UserName, secret: SessionSecret) -> (State, Step<Event>) {
+    (State::Over, Step::Event(Event::Established(Established { user, server, secret })))
 }

@@ -13,10 +13,15 @@
 //!   authenticator ────────────────►
 //! ```
 //!
+//! An account with a key for it speaks `p9sk1` as well, where the peer has nothing better: the same without what is
+//! marked YA and YB, with the old form of tickets.
+//!
 //! What follows on the connection is TLS. No bytes are taken that belong to it.
 //! Nobody tells the peer why: an end that is not satisfied closes.
 
 pub mod client;
+#[cfg(test)]
+mod old_tests;
 pub mod server;
 #[cfg(test)]
 mod tests;
@@ -26,7 +31,7 @@ pub use client::{Client, ClientError};
 pub use server::{Server, ServerError};
 pub use ticket_client::{TicketClient, TicketError, Tickets};
 
-use super::key::{SESSION_SECRET_LEN, session_secret};
+use super::key::SessionSecret;
 use super::name::UserName;
 use super::secret::Secret;
 use super::ticket::{CHALLENGE_LEN, Challenge};
@@ -52,7 +57,7 @@ pub struct Established {
     /// The server's account.
     pub server: UserName,
     /// The key for TLS.
-    pub secret: Secret<SESSION_SECRET_LEN>,
+    pub secret: SessionSecret,
 }
 
 /// What an end of `dp9ik` must draw anew for every connection.
@@ -77,14 +82,4 @@ impl Nonces {
 /// Draws a secret: the scalar of a key agreement, or a key.
 pub fn draw_secret<const N: usize>(rng: &impl Rng) -> Secret<N> {
     Secret::filled(|target| rng.fill(target))
-}
-
-fn established(
-    user: UserName,
-    server: UserName,
-    ticket_key: &Secret<32>,
-    of_client: &[u8; 32],
-    of_server: &[u8; 32],
-) -> Established {
-    Established { user, server, secret: session_secret(ticket_key, of_client, of_server) }
 }

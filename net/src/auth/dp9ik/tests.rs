@@ -18,12 +18,12 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 
 /// One recorded connection.
-struct Recorded {
-    all: Value,
-    version: Version,
-    server: Account,
-    client: Account,
-    domain: Domain,
+pub(super) struct Recorded {
+    pub(super) all: Value,
+    pub(super) version: Version,
+    pub(super) server: Account,
+    pub(super) client: Account,
+    pub(super) domain: Domain,
 }
 
 impl Recorded {
@@ -45,7 +45,7 @@ impl Recorded {
     }
 
     /// Everything that went one way.
-    fn sent(&self, direction: &str) -> Vec<u8> {
+    pub(super) fn sent(&self, direction: &str) -> Vec<u8> {
         let steps = list(&self.all["auth_steps"]).iter().filter(|step| step["dir"] == direction);
         steps.flat_map(|step| bytes(&step["hex"])).collect()
     }
@@ -71,16 +71,16 @@ impl Recorded {
         Secret::take(&mut array(&self.all["values"]["pak"][name]))
     }
 
-    fn check(&self, established: &Established) {
+    pub(super) fn check(&self, established: &Established) {
         let values = &self.all["values"];
         assert_eq!(established.user.as_str(), text(&values["ticket"]["suid"]));
         assert_eq!(established.server.as_str(), text(&values["users"]["server_authid"]));
-        assert_eq!(established.secret.expose(), &array(&values["session_secret"]));
+        assert_eq!(established.secret.expose(), bytes(&values["session_secret"]));
     }
 }
 
 /// Runs one end on `input`, in pieces of `piece` bytes, until it has something to tell; collects what it sends.
-fn run<Event: Debug, Failure: Debug>(
+pub(super) fn run<Event: Debug, Failure: Debug>(
     mut step: impl FnMut(&mut &[u8]) -> Result<Step<Event>, Failure>,
     input: &mut &[u8],
     piece: usize,
@@ -99,7 +99,7 @@ fn run<Event: Debug, Failure: Debug>(
     }
 }
 
-const PIECES: [usize; 4] = [1, 7, 200, 5000];
+pub(super) const PIECES: [usize; 4] = [1, 7, 200, 5000];
 
 #[test]
 fn the_server_says_what_9fronts_said() {
@@ -248,7 +248,11 @@ fn alone(client: &str, password: &str, version: Version) -> Result<[Established;
 }
 
 /// The server, as far as it gets with what it heard.
-fn serve(server: &mut Server, mut heard: &[u8], sent: &mut Vec<u8>) -> Result<Option<Established>, String> {
+pub(super) fn serve(
+    server: &mut Server,
+    mut heard: &[u8],
+    sent: &mut Vec<u8>,
+) -> Result<Option<Established>, String> {
     loop {
         match server.step(&mut heard).map_err(|error| error.to_string())? {
             Step::Send(message) => sent.extend(message),
@@ -260,7 +264,11 @@ fn serve(server: &mut Server, mut heard: &[u8], sent: &mut Vec<u8>) -> Result<Op
 }
 
 /// The client, as far as it gets with what it heard.
-fn call(client: &mut Client, mut heard: &[u8], sent: &mut Vec<u8>) -> Result<Option<Established>, String> {
+pub(super) fn call(
+    client: &mut Client,
+    mut heard: &[u8],
+    sent: &mut Vec<u8>,
+) -> Result<Option<Established>, String> {
     loop {
         match client.step(&mut heard).map_err(|error| error.to_string())? {
             Step::Send(message) => sent.extend(message),

@@ -6,6 +6,8 @@
 use super::Step;
 use crate::auth::account::Account;
 use crate::auth::gather::Gather;
+use crate::auth::key::DES_KEY_LEN;
+use crate::auth::p9sk1::{self, DesTicket};
 use crate::auth::pak::{Exchange, FIELD_LEN, NoPoint, PublicValue, Side};
 use crate::auth::sealed::Kind;
 use crate::auth::secret::Secret;
@@ -22,13 +24,32 @@ const ERROR_LEN: usize = 64;
 
 /// What a client needs to prove itself to one server, once.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Tickets {
-    /// What the server needs to agree on its key.
-    pub for_server: PublicValue,
-    /// The server's ticket, sealed.
-    pub sealed: [u8; TICKET_LEN],
-    /// The client's copy.
-    pub ticket: Ticket,
+pub enum Tickets {
+    /// By dp9ik.
+    Dp9ik {
+        /// What the server needs to agree on its key.
+        for_server: PublicValue,
+        /// The server's ticket, sealed.
+        sealed: [u8; TICKET_LEN],
+        /// The client's copy.
+        ticket: Ticket,
+    },
+    /// By p9sk1.
+    P9sk1 {
+        /// The server's ticket, sealed.
+        sealed: [u8; p9sk1::ticket::TICKET_LEN],
+        /// The client's copy.
+        ticket: DesTicket,
+    },
+}
+
+/// What the server asked its client to bring.
+#[derive(Clone, Debug)]
+pub(super) enum Asked {
+    /// Its ticket, and what it needs to agree on the ticket's key.
+    Dp9ik(PublicValue),
+    /// Its ticket.
+    P9sk1,
 }
 
 /// Why there are no tickets.
@@ -48,17 +69,21 @@ pub enum TicketError {
         "the ticket for us: {0} (a wrong key or password, an unknown account, or one that may not speak for this user)"
     )]
     Ticket(Worthless),
+    /// p9sk1, and an account without a key for it.
+    #[error("this account has no key for p9sk1")]
+    NoDesKey,
     /// It was over before.
     #[error("this conversation is over")]
     Over,
 }
 
 enum State {
-    Begin(Exchange),
+    Begin(Exchange, PublicValue),
     Status(Await),
     Keys(Exchange),
-    Ask(Secret<32>, PublicValue),
+    Ask(Under),
     Tickets(Secret<32>, PublicValue),
+    OldTickets(Secret<DES_KEY_LEN>),
     Refusal,
     Over,
 }
@@ -66,44 +91,59 @@ enum State {
 /// What follows the byte that says whether all is well.
 enum Await {
     Keys(Exchange),
-    Tickets(Secret<32>, PublicValue),
+    Tickets(Under),
+}
+
+/// The client's key, under which its ticket will be.
+enum Under {
+    /// One that was agreed on, and what the server needs for its own.
+    Agreed(Secret<32>, PublicValue),
+    /// That of p9sk1.
+    Old(Secret<DES_KEY_LEN>),
 }
 
 /// The client's end of one request.
 pub struct TicketClient {
     request: TicketRequest,
-    of_server: PublicValue,
     gather: Gather,
     state: State,
 }
 
 impl TicketClient {
-    /// Asks for tickets to the server that sent `request` and `of_server`. `scalar` is 56 random bytes that are
-    /// used once.
+    /// Asks for tickets to the server that sent `request` and `asked`. `scalar` is 56 random bytes that are used
+    /// once.
     pub(super) fn new(
         account: &Account,
         request: TicketRequest,
-        of_server: PublicValue,
+        asked: &Asked,
         scalar: Secret<FIELD_LEN>,
-    ) -> TicketClient {
-        let exchange = Exchange::new(Side::Holder, account.points(), scalar);
-        TicketClient { request, of_server, gather: Gather::default(), state: State::Begin(exchange) }
+    ) -> Result<TicketClient, TicketError> {
+        let state = match asked {
+            Asked::Dp9ik(of_server) => {
+                State::Begin(Exchange::new(Side::Holder, account.points(), scalar), *of_server)
+            }
+            Asked::P9sk1 => State::Ask(Under::Old(account.des_key().ok_or(TicketError::NoDesKey)?.clone())),
+        };
+        Ok(TicketClient { request, gather: Gather::default(), state })
     }
 
     /// Takes bytes from the front of `input` up to what is to be done next. After an error: close.
     pub fn step(&mut self, input: &mut &[u8]) -> Result<Step<Tickets>, TicketError> {
         loop {
             let (next, step) = match core::mem::replace(&mut self.state, State::Over) {
-                State::Begin(exchange) => {
+                State::Begin(exchange, of_server) => {
                     let ours = exchange.public_value();
                     // Everything at once: the server answers the first half before it reads the second.
-                    let message = [&self.ask(Wanted::KeyAgreement)[..], &self.of_server, ours].concat();
+                    let message = [&self.ask(Wanted::KeyAgreement)[..], &of_server, ours].concat();
                     (State::Status(Await::Keys(exchange)), Some(Step::Send(message)))
                 }
                 State::Status(next) => match (self.gather.exactly(input), next) {
                     (None, next) => (State::Status(next), Some(Step::Receive)),
                     (Some([OK]), Await::Keys(exchange)) => (State::Keys(exchange), None),
-                    (Some([OK]), Await::Tickets(key, value)) => (State::Tickets(key, value), None),
+                    (Some([OK]), Await::Tickets(Under::Agreed(key, value))) => {
+                        (State::Tickets(key, value), None)
+                    }
+                    (Some([OK]), Await::Tickets(Under::Old(key))) => (State::OldTickets(key), None),
                     (Some([ERROR]), _) => (State::Refusal, None),
                     (Some([other]), _) => return Err(TicketError::NotUnderstood(other)),
                 },
@@ -111,16 +151,20 @@ impl TicketClient {
                     None => (State::Keys(exchange), Some(Step::Receive)),
                     Some(values) => {
                         let (for_server, for_us) = halves(&values);
-                        (State::Ask(exchange.finish(&for_us)?, for_server), None)
+                        (State::Ask(Under::Agreed(exchange.finish(&for_us)?, for_server)), None)
                     }
                 },
-                State::Ask(key, for_server) => {
+                State::Ask(under) => {
                     let message = self.ask(Wanted::Tickets).to_vec();
-                    (State::Status(Await::Tickets(key, for_server)), Some(Step::Send(message)))
+                    (State::Status(Await::Tickets(under)), Some(Step::Send(message)))
                 }
                 State::Tickets(key, for_server) => match self.gather.exactly(input) {
                     None => (State::Tickets(key, for_server), Some(Step::Receive)),
                     Some(tickets) => (State::Over, Some(Step::Event(self.open(&key, for_server, &tickets)?))),
+                },
+                State::OldTickets(key) => match self.gather.exactly(input) {
+                    None => (State::OldTickets(key), Some(Step::Receive)),
+                    Some(tickets) => (State::Over, Some(Step::Event(self.open_old(&key, &tickets)?))),
                 },
                 State::Refusal => match self.gather.exactly(input) {
                     None => (State::Refusal, Some(Step::Receive)),
@@ -149,7 +193,18 @@ impl TicketClient {
         let (ours, sealed) = halves(tickets);
         let ticket = Ticket::open(Kind::ClientTicket, key, &ours, &self.request.challenge)
             .map_err(TicketError::Ticket)?;
-        Ok(Tickets { for_server, sealed, ticket })
+        Ok(Tickets::Dp9ik { for_server, sealed, ticket })
+    }
+
+    fn open_old(
+        &self,
+        key: &Secret<DES_KEY_LEN>,
+        tickets: &[u8; 2 * p9sk1::ticket::TICKET_LEN],
+    ) -> Result<Tickets, TicketError> {
+        let (ours, sealed) = halves(tickets);
+        let ticket = DesTicket::open(Kind::ClientTicket, key, &ours, &self.request.challenge)
+            .map_err(TicketError::Ticket)?;
+        Ok(Tickets::P9sk1 { sealed, ticket })
     }
 }
 
