@@ -3,7 +3,9 @@
 //! Knows where they are. Must not know who asks for a proof.
 
 use super::Part;
+use super::live::Live;
 use crate::entropy::{self, KernelRng};
+use crate::executor::spawn;
 use crate::time;
 use alloc::format;
 use alloc::rc::Rc;
@@ -20,8 +22,8 @@ static SOURCE: Once<Source<KernelRng>> = Once::new();
 /// says so.
 pub(super) async fn read(
     nvram: Option<Part>,
-    nine_fat: Option<&NineFat<Part>>,
-    settings: &Settings,
+    nine_fat: Option<Rc<NineFat<Part>>>,
+    live: &Rc<Live>,
 ) -> Option<Rc<Keys<KernelRng>>> {
     let rng = match entropy::rng() {
         Ok(rng) => rng,
@@ -31,15 +33,38 @@ pub(super) async fn read(
         }
     };
     let source = Some(SOURCE.call_once(|| Source::new(rng)));
-    let account = account(nvram, settings).await;
-    let certificate = match nine_fat {
+    adopt(nvram.as_ref(), nine_fat.as_deref(), live).await;
+    let settings = live.get().clone();
+    let account = account(nvram.clone(), &settings).await;
+    let certificate = match nine_fat.as_deref() {
         Some(fat) => certificate(fat, &rng, &settings.sysname).await,
         None => None,
     };
+    spawn(keep_adopting(nvram, nine_fat, live.clone()));
     let auth = settings.auth.as_deref().and_then(|server| {
         server.parse().inspect_err(|error| log::error!("`auth=` is not used: {error}")).ok()
     });
     Some(Rc::new(Keys { account, auth, certificate, source, rng }))
+}
+
+/// Moves the account that granary.ini gives into the nvram, at the start and whenever one is given later: that one counts
+/// from the next start on.
+async fn adopt(nvram: Option<&Part>, nine_fat: Option<&NineFat<Part>>, live: &Live) {
+    let Some(fat) = nine_fat.filter(|_| live.get().account.is_some()) else { return };
+    match secure::adopt(nvram, fat, time::wall()).await {
+        Ok(Some(text)) => live.set(&text),
+        Ok(None) => {}
+        Err(error) => log::error!("account= of granary.ini: {error}"),
+    }
+}
+
+/// [`adopt`], for as long as the node runs.
+async fn keep_adopting(nvram: Option<Part>, nine_fat: Option<Rc<NineFat<Part>>>, live: Rc<Live>) {
+    loop {
+        let changed = live.changed();
+        adopt(nvram.as_ref(), nine_fat.as_deref(), &live).await;
+        changed.await;
+    }
 }
 
 /// Where users are listed, it is worth a line if there is none.
@@ -53,7 +78,10 @@ async fn account(nvram: Option<Part>, settings: &Settings) -> Option<secure::Ide
         complain(&format!("no partition called {}", settings.nvram.as_deref().unwrap_or("nvram")));
         return None;
     };
-    let identity = read_identity(&nvram).await.inspect_err(|error| complain(&format!("{error}"))).ok()?;
+    let identity = read_identity(&nvram, settings.p9sk1)
+        .await
+        .inspect_err(|error| complain(&format!("{error}")))
+        .ok()?;
     log::info!("this node is {} in the domain {}", identity.account.user(), identity.domain);
     Some(identity)
 }

@@ -108,7 +108,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
-    let keys = keys::read(nvram, nine_fat.as_deref(), &settings).await;
+    let keys = keys::read(nvram, nine_fat.clone(), &live).await;
     let (mut behind, mut shown, logins) = (None, None, Rc::new(Logins::default()));
     site.iter().for_each(|site| site.show_logins(logins.clone()));
     if let Some(store) = &store {

@@ -98,7 +98,7 @@ pub(super) fn choice(protocol: Protocol, domain: &Domain) -> Vec<u8> {
 }
 
 /// Whether a domain can be offered: words of an offer end at blanks.
-pub(super) fn can_be_offered(domain: &Domain) -> bool {
+pub(crate) fn can_be_offered(domain: &Domain) -> bool {
     !domain.is_empty() && !domain.as_str().contains(' ')
 }
 

@@ -12,6 +12,7 @@
 //! | `ahead` | records that other processors open |
 //! | [`halves`] | what comes of it: a half that reads and a half that writes |
 //! | [`gate`] | how many may prove themselves at a time, and how often |
+//! | [`adopt`](mod@adopt) | an account that `granary.ini` gives, moved into the nvram |
 //! | [`identity`] | who a node is, as its nvram says |
 //! | [`logins`] | what came of those who tried: counts, and few lines in the log |
 //! | [`door`] | all of it, as a service needs it |
@@ -19,6 +20,7 @@
 //! This is what 9front's `tlssrv -A` and `tlsclient -a` do.
 
 pub mod accept;
+pub mod adopt;
 mod ahead;
 pub mod dial;
 pub mod door;
@@ -31,12 +33,13 @@ pub mod logins;
 pub mod tickets;
 
 pub use accept::{Identity, accept};
+pub use adopt::adopt;
 pub use dial::{Caller, dial};
 pub use door::Door;
 pub use error::{ChannelError, SecureError};
 pub use gate::Gate;
 pub use halves::{Reader, Writer};
-pub use identity::read_identity;
+pub use identity::{read_identity, write_identity};
 pub use logins::Logins;
 pub use tickets::{AuthServers, NoAuthServers};
 

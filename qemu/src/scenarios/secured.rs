@@ -104,7 +104,8 @@ fn use_venti(client: &mut Client, random: &mut Random) -> Result<()> {
 /// A node with an account, a user and a key that it trusts: served through `granary connect` by each of the three ports,
 /// with an honest client in clear all the while.
 pub fn ports(bench: &Bench) -> Result<()> {
-    let disk = bench.image("1G", &["users=venti admin", "admin=0.0.0.0/0"])?;
+    let account = format!("account=venti lab {PASSWORD}");
+    let disk = bench.image("1G", &["users=venti admin", "admin=0.0.0.0/0", &account])?;
     let line = set_up(bench, &disk)?;
     let mut node = bench.node(&disk)?;
     let doors = Doors::open(&mut node)?;
@@ -134,17 +135,28 @@ pub fn ports(bench: &Bench) -> Result<()> {
     use_venti(&mut honest, &mut random)?;
     use_venti(&mut tls.client()?, &mut random)?;
     told(&machine)?;
-    node.stop(machine)
+    node.stop(machine)?;
+    is_kept_safe(bench, &disk)
 }
 
-/// Gives the node its account and key, and a key that it trusts. Returns the line by which it is trusted.
+/// The account that came with the settings is in the nvram, and its password nowhere in the file.
+fn is_kept_safe(bench: &Bench, disk: &Path) -> Result<()> {
+    let disk = disk.to_str().context("the disk's path is not UTF-8")?;
+    let granary = |arguments: &[&str]| bench.programs.granary(arguments, bench.folder.path());
+    let settings = granary(&["fat", "get", disk, "granary.ini"])?;
+    ensure!(settings.contains("users=") && !settings.contains("account="), "{settings}");
+    let again = ["key", "nvram", disk, "--user", "venti", "--domain", "lab", "--password-file", "password"];
+    let refused = granary(&again).err().context("the nvram is empty")?;
+    ensure!(format!("{refused:#}").contains("this is venti in the domain lab already"), "{refused:#}");
+    Ok(())
+}
+
+/// Gives the node its key, and one that it trusts. Returns the line by which it is trusted.
 fn set_up(bench: &Bench, disk: &Path) -> Result<String> {
     let disk = disk.to_str().context("the disk's path is not UTF-8")?;
     let folder = bench.folder.path();
     let granary = |arguments: &[&str]| bench.programs.granary(arguments, folder);
     std::fs::write(folder.join("password"), PASSWORD)?;
-    let account = ["key", "nvram", disk, "--user", "venti", "--domain", "lab", "--password-file", "password"];
-    granary(&account)?;
     let line = granary(&["key", "new", "--out", "host.key"])?;
     granary(&["key", "trust", disk, line.trim()])?;
     granary(&["key", "new", "--out", "other.key"])?;

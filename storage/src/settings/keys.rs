@@ -240,6 +240,24 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "account",
+        values: "USER DOMAIN PASSWORD",
+        default: "none: what the nvram says",
+        meaning: "the account of Plan 9's authentication that this node is to have; it is moved into the nvram, and this line \
+            taken away",
+        at_once: false,
+        set: |settings, text| put(&mut settings.account, text.parse().map(Some)),
+    },
+    Key {
+        name: "p9sk1",
+        values: "yes | no",
+        default: "no",
+        meaning: "with peers and clients whose accounts have no AES key, speak the protocol before dp9ik: DES, which who listens \
+            can break",
+        at_once: false,
+        set: |settings, text| put(&mut settings.p9sk1, value::parse_yes_no(text)),
+    },
+    Key {
         name: "auth",
         values: "HOST or HOST!PORT",
         default: "plan9.ini's, or p9auth of the domain",

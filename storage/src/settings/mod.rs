@@ -13,7 +13,7 @@ pub use edit::edit;
 pub use keys::{KEYS, Key, key};
 pub use plan9::Plan9Ini;
 pub use users::{Roles, Users};
-pub use value::{Expected, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
+pub use value::{Expected, GivenAccount, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
 
 use crate::format::config::VentiConfig;
 use alloc::collections::BTreeMap;
@@ -55,6 +55,10 @@ pub struct Settings {
     pub admin: Vec<Network>,
     /// Who may do what behind authentication. Nobody, where it is empty.
     pub users: Users,
+    /// The account that the node is to have: its nvram takes it over.
+    pub account: Option<GivenAccount>,
+    /// Whether the old protocol of accounts without AES keys is spoken, too.
+    pub p9sk1: bool,
     /// The authentication server that vouches for the node as a client.
     pub auth: Option<String>,
     /// The partition with the node's account.
@@ -103,6 +107,8 @@ impl Default for Settings {
             names: Vec::new(),
             admin: Vec::new(),
             users: Users::default(),
+            account: None,
+            p9sk1: false,
             auth: None,
             nvram: None,
             upgrade_key: None,
@@ -251,7 +257,8 @@ impl Settings {
     }
 
     fn set(&mut self, key: &Key, text: &str) -> Result<(), SettingProblem> {
-        let refused = |expected| SettingProblem::Value { key: key.name, value: text.to_string(), expected };
+        let shown = if key.name == GivenAccount::KEY { "…" } else { text };
+        let refused = |expected| SettingProblem::Value { key: key.name, value: shown.to_string(), expected };
         key.set(self, text).map_err(refused)
     }
 }

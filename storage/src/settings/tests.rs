@@ -46,7 +46,7 @@ fn every_key_is_read() {
         "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
-         syslog=10.0.0.9\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
+         syslog=10.0.0.9\naccount=venti  lab.example kept  safe\np9sk1=yes\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
          upgradekey=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4w==",
     );
     let expected = Settings {
@@ -61,6 +61,12 @@ fn every_key_is_read() {
         names: ["10.1.0.0/16".parse().unwrap()].to_vec(),
         admin: ["10.1.1.1".parse().unwrap()].to_vec(),
         users: "ada admin".parse().unwrap(),
+        account: Some(GivenAccount {
+            user: "venti".to_string(),
+            domain: "lab.example".to_string(),
+            password: "kept  safe".to_string().into(),
+        }),
+        p9sk1: true,
         auth: Some("tcp!auth.lan".to_string()),
         nvram: Some("disk1/nvram".to_string()),
         upgrade_key: Some(
@@ -103,6 +109,17 @@ fn what_is_wrong_is_named_with_its_file_and_line() {
             "granary.ini:8: cache=1k: expected at least 1m",
         ]
     );
+}
+
+#[test]
+fn a_password_is_not_told() {
+    let long = "u".repeat(28);
+    for account in ["venti kept-safe", "venti lab ", &std::format!("{long} lab kept-safe")] {
+        let refused = &errors(&std::format!("account={account}"))[0];
+        assert!(refused.starts_with("granary.ini:1: account=…: expected a user"), "{refused}");
+    }
+    let settings = parse("account=venti lab kept-safe");
+    assert!(!std::format!("{settings:?}").contains("kept-safe"));
 }
 
 #[test]

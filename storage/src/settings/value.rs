@@ -2,11 +2,12 @@
 //!
 //! Knows text and ranges; must not know which key a value belongs to.
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::str::FromStr;
+use zeroize::Zeroizing;
 
 /// Why a text is not a value of its kind. The text says what would be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -140,6 +141,47 @@ pub(super) fn parse_server(text: &str, port: u16) -> Result<Server, Expected> {
     let address = address.or_else(|_| text.parse::<SocketAddr>()).map_err(|_| FORM)?;
     let usable = !address.ip().is_unspecified() && !address.ip().is_multicast() && address.port() != 0;
     if usable { Ok(Server(address)) } else { Err(FORM) }
+}
+
+/// An account of Plan 9's authentication, with its password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct GivenAccount {
+    /// The user.
+    pub user: String,
+    /// Its domain.
+    pub domain: String,
+    /// Its password.
+    pub password: Zeroizing<String>,
+}
+
+impl GivenAccount {
+    /// The name of the setting.
+    pub const KEY: &'static str = "account";
+}
+
+impl FromStr for GivenAccount {
+    type Err = Expected;
+
+    fn from_str(text: &str) -> Result<GivenAccount, Expected> {
+        const FORM: Expected = Expected(
+            "a user of at most 27 bytes, a domain of at most 47 and a password, with a blank between them",
+        );
+        let (user, rest) = text.split_once(' ').ok_or(FORM)?;
+        let (domain, password) = rest.trim_start().split_once(' ').ok_or(FORM)?;
+        let password = password.trim_start();
+        if user.len() > 27 || domain.len() > 47 || password.is_empty() {
+            return Err(FORM);
+        }
+        let password = Zeroizing::new(password.to_string());
+        Ok(GivenAccount { user: user.to_string(), domain: domain.to_string(), password })
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for GivenAccount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "GivenAccount({:?} in {:?})", self.user, self.domain)
+    }
 }
 
 /// At most three addresses of name servers.

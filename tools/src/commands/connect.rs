@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 const CONNECTIONS: usize = 256;
 
 /// What has no meaning beside a key.
-const PLAN9: [&str; 7] = ["user", "domain", "auth", "server", "accept", "key_file", "password_file"];
+const PLAN9: [&str; 8] = ["user", "domain", "auth", "server", "accept", "key_file", "password_file", "p9sk1"];
 
 /// Arguments of `granary connect`.
 #[derive(Debug, clap::Args)]

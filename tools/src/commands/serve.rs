@@ -76,6 +76,11 @@ pub struct Args {
     #[arg(long, value_name = "LIST")]
     users: Option<Users>,
 
+    /// Behind Plan 9's authentication, speak p9sk1, too, if the nvram has a key for it, as the setting `p9sk1` of
+    /// granary.ini.
+    #[arg(long)]
+    p9sk1: bool,
+
     /// Connections at a time.
     #[arg(long, default_value_t = 256, value_name = "N")]
     connections: usize,
@@ -142,7 +147,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {
         true => {
-            let keys = replicate::keys(nvram.as_ref(), nine_fat.as_deref()).await;
+            let keys = replicate::keys(nvram.as_ref(), nine_fat.as_deref(), args.p9sk1).await;
             replicate::start(&store, nine_fat.clone(), &names, keys)
         }
         false => Rc::default(),

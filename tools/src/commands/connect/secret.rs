@@ -1,7 +1,7 @@
 //! Where the key of an account comes from: a file, the environment, or whoever sits there; never the command line.
 
 use anyhow::{Context, bail};
-use net::auth::key::{AES_KEY_LEN, aes_key};
+use net::auth::key::{AES_KEY_LEN, DES_KEY_LEN, aes_key, des_key};
 use net::auth::{Account, Secret, UserName};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -23,31 +23,57 @@ pub struct SecretArgs {
     /// Read the key that is made of the password from this file: 32 hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+
+    /// Speak p9sk1, too, where the peer has nothing better. It rests on DES, which whoever listens can break.
+    #[arg(long, conflicts_with = "key_file")]
+    p9sk1: bool,
+}
+
+/// The keys of an account.
+pub struct Keys {
+    /// For dp9ik.
+    pub aes: Secret<AES_KEY_LEN>,
+    /// For p9sk1, if that is to be spoken.
+    pub des: Option<Secret<DES_KEY_LEN>>,
 }
 
 impl SecretArgs {
-    /// The account of `user`, with its key.
+    /// The account of `user`, with its keys.
     ///
     /// # Errors
     /// There is no key, or what is in its place is none.
     pub fn account(&self, user: UserName) -> anyhow::Result<Account> {
-        let key = self.key(&user)?;
-        Ok(Account::new(user, &key))
+        let Keys { aes, des } = self.keys(&user)?;
+        let account = Account::new(user, &aes);
+        Ok(match des {
+            Some(key) => account.with_p9sk1(key),
+            None => account,
+        })
     }
 
-    /// The key of `user`.
+    /// The keys of `user`.
     ///
     /// # Errors
-    /// There is none, or what is in its place is none.
-    pub fn key(&self, user: &UserName) -> anyhow::Result<Secret<AES_KEY_LEN>> {
+    /// There are none, or what is in their place is none.
+    pub fn keys(&self, user: &UserName) -> anyhow::Result<Keys> {
         match (&self.key_file, &self.password_file) {
-            (Some(file), _) => parse_key(&read(file)?).with_context(|| file.display().to_string()),
-            (None, Some(file)) => of_password(first_line(&read(file)?)?),
+            (Some(file), _) => {
+                let aes = parse_key(&read(file)?).with_context(|| file.display().to_string())?;
+                Ok(Keys { aes, des: None })
+            }
+            (None, Some(file)) => self.of_password(first_line(&read(file)?)?),
             (None, None) => match std::env::var(VARIABLE) {
-                Ok(password) => of_password(Zeroizing::new(password).as_bytes()),
-                Err(_) => of_password(ask(user)?.as_bytes()),
+                Ok(password) => self.of_password(Zeroizing::new(password).as_bytes()),
+                Err(_) => self.of_password(ask(user)?.as_bytes()),
             },
         }
+    }
+
+    fn of_password(&self, password: &[u8]) -> anyhow::Result<Keys> {
+        if password.is_empty() {
+            bail!("the password is empty");
+        }
+        Ok(Keys { aes: aes_key(password), des: self.p9sk1.then(|| des_key(password)) })
     }
 }
 
@@ -64,13 +90,6 @@ fn read(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 fn first_line(content: &[u8]) -> anyhow::Result<&[u8]> {
     let line = content.split(|&byte| byte == b'\n').next().unwrap_or_default();
     Ok(line.strip_suffix(b"\r").unwrap_or(line))
-}
-
-fn of_password(password: &[u8]) -> anyhow::Result<Secret<AES_KEY_LEN>> {
-    if password.is_empty() {
-        bail!("the password is empty");
-    }
-    Ok(aes_key(password))
 }
 
 fn ask(user: &UserName) -> anyhow::Result<Zeroizing<String>> {
@@ -105,6 +124,9 @@ mod tests {
             assert!(parse_key(bad.as_bytes()).is_err(), "{bad}");
         }
         assert_eq!(first_line(b"two words\r\nmore").unwrap(), b"two words");
-        assert!(of_password(first_line(b"\n").unwrap()).is_err());
+        let args = SecretArgs { password_file: None, key_file: None, p9sk1: true };
+        assert!(args.of_password(first_line(b"\n").unwrap()).is_err());
+        assert!(args.of_password(b"kept safe").unwrap().des.is_some());
+        assert!(SecretArgs { p9sk1: false, ..args }.of_password(b"kept safe").unwrap().des.is_none());
     }
 }

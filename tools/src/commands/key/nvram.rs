@@ -1,13 +1,13 @@
 //! A node's account, written into its disk's nvram in 9front's layout.
 
-use crate::commands::connect::secret::SecretArgs;
+use crate::commands::connect::secret::{Keys, SecretArgs};
 use crate::host::device::Access;
 use crate::host::parts;
 use crate::outcome::{CodedError, OutputArgs};
 use anyhow::{Context, anyhow, bail};
-use bytes::Bytes;
 use net::auth::nvram::{Nvram, RECORD_LEN};
-use net::auth::{Domain, Secret, UserName};
+use net::auth::{Domain, UserName};
+use net::secure::write_identity;
 use std::path::PathBuf;
 use storage::device::BlockDevice;
 
@@ -49,25 +49,13 @@ pub(super) async fn write(args: NvramArgs) -> anyhow::Result<()> {
     let path = args.file.display();
     let survey = parts::of_disks(std::slice::from_ref(&args.file), Access::Write).await?;
     let part = survey.nvram(None).ok_or_else(|| anyhow!("{path}: no partition called nvram"))?;
-    let mut sector = part.read(0, 1).await?.to_vec();
-    let record = sector.first_chunk_mut::<RECORD_LEN>().context("the sector of nvram is too short")?;
-    // What else Plan 9 keeps there stays.
-    let config = match Nvram::parse(record) {
-        Ok(Nvram { authid, authdom, .. }) if !args.force => {
-            bail!("{path}: this is {authid} in the domain {authdom} already; --force replaces it")
-        }
-        Ok(before) => before.config,
-        Err(_) => Secret::filled(|_| ()),
-    };
-    let key = Some(args.secret.key(&user)?);
-    let (authid, authdom) = (user.clone(), domain.clone());
-    Nvram { authid, authdom, aes_key: key, des_key: None, config }.encode(record);
-    let written = Bytes::from(sector);
-    part.write(0, written.clone()).await?;
-    part.flush().await?;
-    if part.read(0, 1).await? != written {
-        bail!("{path}: what was written to nvram is not what is read there");
+    let sector = part.read(0, 1).await?;
+    let record = sector.first_chunk::<RECORD_LEN>().context("the sector of nvram is too short")?;
+    if let (Ok(Nvram { authid, authdom, .. }), false) = (Nvram::parse(record), args.force) {
+        bail!("{path}: this is {authid} in the domain {authdom} already; --force replaces it");
     }
+    let Keys { aes, des } = args.secret.keys(&user)?;
+    write_identity(part, &user, &domain, aes, des).await.with_context(|| path.to_string())?;
     let json = serde_json::json!({ "user": user.as_str(), "domain": domain.as_str() });
     args.output.print(&json, format!("{path}: this node is {user} in the domain {domain}"))
 }

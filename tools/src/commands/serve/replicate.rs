@@ -21,9 +21,13 @@ const WINDOW: usize = 16 << 20;
 static SOURCE: Source<HostRng> = Source::new(HostRng);
 
 /// What the node proves itself with to its peers, as far as its disk has it. What is missing is said where it is needed.
-pub(super) async fn keys(nvram: Option<&HostPart>, nine_fat: Option<&NineFat<HostPart>>) -> Keys<HostRng> {
+pub(super) async fn keys(
+    nvram: Option<&HostPart>,
+    nine_fat: Option<&NineFat<HostPart>>,
+    p9sk1: bool,
+) -> Keys<HostRng> {
     let account = match nvram {
-        Some(nvram) => read_identity(nvram).await.inspect_err(|error| log::debug!("{error}")).ok(),
+        Some(nvram) => read_identity(nvram, p9sk1).await.inspect_err(|error| log::debug!("{error}")).ok(),
         None => None,
     };
     let certificate = match nine_fat {

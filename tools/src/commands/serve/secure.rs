@@ -68,7 +68,7 @@ pub(super) async fn start(
         let nvram =
             nvram.context("--secure needs a partition nvram on the disk that says who this node is")?;
         let behind = Rc::new(Behind {
-            identity: read_identity(&nvram).await.context("who this node is")?,
+            identity: read_identity(&nvram, args.p9sk1).await.context("who this node is")?,
             users: args.users.clone().unwrap_or_default(),
             door: Door {
                 logins,
