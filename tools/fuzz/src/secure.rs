@@ -8,7 +8,8 @@ use crate::wire::{Chunks, StoppedClock, Written};
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce};
 use embedded_io_async::{Read, Write};
 use net::auth::dp9ik::{Nonces, draw_secret};
-use net::auth::key::aes_key;
+use net::auth::key::{aes_key, des_key};
+use net::auth::p9sk1::DesTicket;
 use net::auth::pak::{Exchange, Side};
 use net::auth::sealed::Kind;
 use net::auth::ticket::{Ticket, open_authenticator};
@@ -25,6 +26,11 @@ fn account(user: &str, password: &[u8]) -> Account {
     Account::new(UserName::new(user).expect("the name is short"), &aes_key(password))
 }
 
+/// The same account, with a key for p9sk1.
+fn old(account: &Account) -> Account {
+    account.clone().with_p9sk1(des_key(b"old hay"))
+}
+
 fn domain() -> Domain {
     Domain::new("lab").expect("the name is short")
 }
@@ -36,11 +42,15 @@ fn means() -> Means<StoppedClock, Constant> {
 /// A server whose client says anything. Whoever it lets in is one of the two who have an account.
 pub fn secure_server(data: &[u8]) {
     let (size, rest) = pieces(data);
-    let identity = Identity { account: BARN.clone(), domain: domain() };
+    let (account, offer) = match size % 2 {
+        0 => (old(&BARN), &b"p9sk1@lab dp9ik@lab\0"[..]),
+        _ => (BARN.clone(), &b"dp9ik@lab\0"[..]),
+    };
+    let identity = Identity { account, domain: domain() };
     block_on(async {
         let said = Written::default();
         let accepted = accept(Chunks { rest, size }, said.clone(), &identity, |_| true, &means()).await;
-        assert!(said.0.borrow().starts_with(b"dp9ik@lab\0"));
+        assert!(said.0.borrow().starts_with(offer));
         finish(accepted, &["ada", "barn"]).await;
     });
 }
@@ -51,7 +61,8 @@ pub fn secure_client(data: &[u8]) {
     let (size, kind, len) = (usize::from(input.byte()) + 1, input.byte(), input.short());
     let tickets = Answers { rest: input.take(len.into()), size };
     let account = if kind & 1 == 0 { &*ADA } else { &*BARN };
-    let caller = Caller { account: account.clone(), domain: None, server: None };
+    let account = if kind & 2 == 0 { account.clone() } else { old(account) };
+    let caller = Caller { account, domain: None, server: None };
     block_on(async {
         let server = Chunks { rest: input.0, size };
         // An authentication server may say that the user is somebody else.
@@ -152,7 +163,12 @@ pub fn tickets(data: &[u8]) {
     if let Some(request) = input.0.first_chunk()
         && let Ok(request) = TicketRequest::parse(request)
     {
-        assert_eq!(TicketRequest::parse(&request.encode()), Ok(request));
+        assert_eq!(TicketRequest::parse(&request.encode()), Ok(request.clone()));
+        old_form(kind, request);
+    }
+    if let Some(wire) = input.0.first_chunk() {
+        let opened = DesTicket::open(kind, &Secret::filled(|key| key.fill(KEY)), wire, &[1; 8]);
+        assert!(opened.is_err(), "nobody guesses a key");
     }
     let key = Secret::filled(|key: &mut [u8; 32]| key.fill(KEY));
     if let Some(wire) = wire(input.0, is_sealed) {
@@ -169,6 +185,17 @@ pub fn tickets(data: &[u8]) {
         let random = open_authenticator(kind, &key, &wire, &challenge);
         assert!(random.is_err() || is_sealed, "nobody guesses a key");
     }
+}
+
+/// Any names and any challenge go into a ticket of the old form and come out of it again.
+fn old_form(kind: Kind, request: TicketRequest) {
+    let key = Secret::filled(|key| key.fill(KEY));
+    let (challenge, other) = (request.challenge, Secret::filled(|key| key.fill(!KEY)));
+    let (client_user, server_user) = (request.client, request.user);
+    let ticket = DesTicket { challenge, client_user, server_user, key: other };
+    let wire = ticket.seal(kind, &key);
+    assert!(DesTicket::open(kind, &ticket.key, &wire, &challenge).is_err());
+    assert_eq!(DesTicket::open(kind, &key, &wire, &challenge), Ok(ticket));
 }
 
 fn first(bytes: &[u8]) -> [u8; 8] {

@@ -1,8 +1,9 @@
-//! TLS-PSK without streams. The ends share the secrets of two sessions of 9front's own programs, so that what those
+//! TLS-PSK without streams. The ends share the secrets of three sessions of 9front's own programs, so that what those
 //! said is understood; the server draws what theirs drew.
 
 use crate::Input;
 use net::auth::Secret;
+use net::auth::key::SessionSecret;
 use net::rng::Rng;
 use net::tls_psk::{Alert, Channel, Client, Received, Receiver, Sender, Server, Step, TlsError};
 use serde_json::Value;
@@ -19,11 +20,12 @@ pub struct Session {
     pub to_server: Vec<u8>,
 }
 
-/// The two, one for each suite.
-pub static SESSIONS: LazyLock<[Session; 2]> = LazyLock::new(|| {
+/// The three, one for each suite.
+pub static SESSIONS: LazyLock<[Session; 3]> = LazyLock::new(|| {
     let files = [
         include_str!("../../../net/tests/fixtures/auth/dp9ik-ccab.json"),
         include_str!("../../../net/tests/fixtures/auth/dp9ik-00ae.json"),
+        include_str!("../../../net/tests/fixtures/auth/p9sk1-008c.json"),
     ];
     files.map(|file| {
         let file: Value = serde_json::from_str(file).expect("the fixture is JSON");
@@ -89,8 +91,11 @@ fn server(session: &Session) -> Server<Script> {
     Server::new(secret(session), script)
 }
 
-fn secret(session: &Session) -> Secret<256> {
-    Secret::filled(|secret| secret.copy_from_slice(&session.secret))
+fn secret(session: &Session) -> SessionSecret {
+    match session.secret.len() {
+        8 => SessionSecret::P9sk1(Secret::filled(|secret| secret.copy_from_slice(&session.secret))),
+        _ => SessionSecret::Dp9ik(Secret::filled(|secret| secret.copy_from_slice(&session.secret))),
+    }
 }
 
 /// What an end did: what it said, what it took for content, and how it ended.
@@ -154,7 +159,7 @@ fn receive(receiver: &mut Receiver, mut bytes: &[u8], content: &mut Vec<u8>) -> 
 
 fn session(data: &[u8]) -> (&'static Session, usize, &[u8]) {
     let mut input = Input(data);
-    let session = &SESSIONS[usize::from(input.byte() & 1)];
+    let session = &SESSIONS[usize::from(input.byte() % 3)];
     (session, usize::from(input.byte()) + 1, input.0)
 }
 

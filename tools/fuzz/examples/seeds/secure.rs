@@ -35,7 +35,7 @@ fn authentication(seeds: &mut Seeds) {
     }
     seeds.add("secure_client", "version-2", &[&[99, 1, 0, 0], b"v.2 p9sk1@lab dp9ik@lab\0OK\0"]);
     seeds.add("secure_client", "no-dp9ik", &[&[99, 1, 0, 0], b"p9sk1@lab\0"]);
-    for name in ["dp9ik-ccab", "dp9ik-00ae"] {
+    for name in ["dp9ik-ccab", "dp9ik-00ae", "p9sk1-008c"] {
         let file = json(name);
         let went = |from: &str, to: &str| -> Vec<u8> {
             let steps = list(&file["auth_steps"]).iter();
@@ -45,7 +45,13 @@ fn authentication(seeds: &mut Seeds) {
         let tickets = went("A", "C");
         let len = (tickets.len() as u16).to_be_bytes();
         seeds.add("secure_server", name, &[&[255], &went("C", "S")]);
-        seeds.add("secure_client", name, &[&[255, 0], &len, &tickets, &went("S", "C")]);
+        let said = went("S", "C");
+        seeds.add("secure_client", name, &[&[255, 2], &len, &tickets, &said]);
+        // With nothing better on offer, ours takes it, too.
+        if let Some(rest) = said.strip_prefix(b"p9sk1@lab.example dp9ik@lab.example\0") {
+            let offer = b"p9sk1@lab.example\0";
+            seeds.add("secure_client", "p9sk1-alone", &[&[255, 2], &len, &tickets, offer, rest]);
+        }
     }
     let file = json("tickets");
     for (vector, sealed) in
