@@ -1,8 +1,10 @@
 //! What the loader tells us, in one form for every way to boot.
 //!
-//! Knows the PVH start_info (Xen's `hvm/start_info.h`, version 1). Must not know who loaded us. Everything is copied
+//! Knows the PVH start_info (Xen's `hvm/start_info.h`, version 1), and what 9front's loaders say in its place. Must not
+//! know who loaded us. Everything is copied
 //! out before memory is used: the loader's structures lie anywhere in ordinary RAM.
 
+pub mod plan9;
 pub mod screen;
 
 use heapless::{String, Vec};
@@ -79,8 +81,8 @@ trait Physical {
 }
 
 impl BootInfo {
-    /// Copies what a PVH loader left at `start_info`. With a wrong magic number the result holds no memory at all,
-    /// which [`crate::start`] reports.
+    /// Copies what a PVH loader left at `start_info`, or 9front's loader if that is [`plan9::ADDRESS`]. With a wrong magic
+    /// number the result holds no memory at all, which [`crate::start`] reports.
     ///
     /// # Safety
     /// A loader must have put its start_info there, and the memory that it points at must be mapped.
@@ -95,23 +97,29 @@ impl BootInfo {
                 }
             }
         }
-        parse_pvh(&Mapped, u64::from(start_info), image)
+        parse(&Mapped, u64::from(start_info), image)
     }
 }
 
-fn parse_pvh(physical: &impl Physical, start_info: u64, image: KernelImage) -> BootInfo {
+fn parse(physical: &impl Physical, start_info: u64, image: KernelImage) -> BootInfo {
     let (memory, command_line) = (Vec::new(), String::new());
     let mut info = BootInfo { memory, command_line, rsdp: None, screen: None, image };
     let mut header = [0; START_INFO_LEN];
     physical.copy(start_info, &mut header);
-    if u32_at(&header, 0) != START_INFO_MAGIC || u32_at(&header, 4) < 1 {
-        return info;
+    if u32_at(&header, 0) == START_INFO_MAGIC && u32_at(&header, 4) >= 1 {
+        read_pvh(physical, &header, &mut info);
+    } else if start_info == u64::from(plan9::ADDRESS) {
+        plan9::read(physical, &mut info);
     }
-    info.command_line = read_command_line(physical, u64_at(&header, 24));
-    info.rsdp = Some(u64_at(&header, 32)).filter(|&address| address != 0);
-    info.screen = screen(physical, u64_at(&header, 16), u32_at(&header, 12));
-    let map = u64_at(&header, 40);
-    let entries = u64::from(u32_at(&header, 48)).min(REGIONS_MAX as u64);
+    info
+}
+
+fn read_pvh(physical: &impl Physical, header: &[u8; START_INFO_LEN], info: &mut BootInfo) {
+    info.command_line = read_command_line(physical, u64_at(header, 24));
+    info.rsdp = Some(u64_at(header, 32)).filter(|&address| address != 0);
+    info.screen = screen(physical, u64_at(header, 16), u32_at(header, 12));
+    let map = u64_at(header, 40);
+    let entries = u64::from(u32_at(header, 48)).min(REGIONS_MAX as u64);
     for index in 0..entries {
         let mut entry = [0; MAP_ENTRY_LEN];
         physical.copy(map.saturating_add(index * MAP_ENTRY_LEN as u64), &mut entry);
@@ -126,7 +134,6 @@ fn parse_pvh(physical: &impl Physical, start_info: u64, image: KernelImage) -> B
             break;
         }
     }
-    info
 }
 
 /// The first screen that one of the modules describes.
@@ -173,9 +180,9 @@ mod tests {
     use super::*;
     use std::vec::Vec as StdVec;
 
-    const IMAGE: KernelImage = KernelImage { text: 0, rodata: 0, data: 0, end: 0, stack_guard: 0 };
+    pub(super) const IMAGE: KernelImage = KernelImage { text: 0, rodata: 0, data: 0, end: 0, stack_guard: 0 };
 
-    struct Ram(StdVec<u8>);
+    pub(super) struct Ram(pub(super) StdVec<u8>);
     impl Physical for Ram {
         fn copy(&self, address: u64, target: &mut [u8]) {
             for (index, byte) in target.iter_mut().enumerate() {
@@ -205,7 +212,7 @@ mod tests {
     #[test]
     fn reads_map_command_line_and_root_pointer() {
         let ram = machine(&[(0, 0x9fc00, 1), (0x7fe_0000, 0x2_0000, 2), (0, 0, 0)], "selftest panic=halt");
-        let info = parse_pvh(&ram, 0x100, IMAGE);
+        let info = parse(&ram, 0x100, IMAGE);
         assert_eq!(info.command_line.as_str(), "selftest panic=halt");
         assert_eq!(info.rsdp, Some(0xf_5a60));
         let usable = MemoryRegion { start: 0, end: 0x9fc00, kind: MemoryKind::Usable };
@@ -227,27 +234,27 @@ mod tests {
         ram.0[0x100 + 16..0x100 + 24].copy_from_slice(&0x800_u64.to_le_bytes());
         let with = |ram: &mut Ram, count: u8| {
             ram.0[0x100 + 12] = count;
-            parse_pvh(ram, 0x100, IMAGE).screen
+            parse(ram, 0x100, IMAGE).screen
         };
         assert_eq!(with(&mut ram, 1), None);
         assert_eq!(with(&mut ram, 2), Some(described));
         ram.0[0x828] = 8;
         assert_eq!(with(&mut ram, 2), None, "a module that is too short");
         ram.0[0x100 + 12..0x100 + 16].fill(0xff);
-        assert_eq!(parse_pvh(&ram, 0x100, IMAGE).screen, None);
+        assert_eq!(parse(&ram, 0x100, IMAGE).screen, None);
     }
 
     #[test]
     fn a_wrong_magic_number_yields_no_memory() {
         let mut ram = machine(&[(0, 0x9fc00, 1)], "x");
         ram.0[0x100] ^= 1;
-        assert!(parse_pvh(&ram, 0x100, IMAGE).memory.is_empty());
+        assert!(parse(&ram, 0x100, IMAGE).memory.is_empty());
     }
 
     #[test]
     fn lengths_that_lie_are_cut() {
         let ram = machine(&[(u64::MAX - 5, 100, 1)], &"y".repeat(0x900));
-        let info = parse_pvh(&ram, 0x100, IMAGE);
+        let info = parse(&ram, 0x100, IMAGE);
         assert_eq!(info.command_line.len(), COMMAND_LINE_MAX);
         assert_eq!(info.memory[0].end, u64::MAX);
     }

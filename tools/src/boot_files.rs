@@ -4,7 +4,7 @@
 
 use crate::pe;
 use anyhow::{Context, ensure};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The kernel's file, beside this program.
 const KERNEL: &str = "granary-kernel";
@@ -37,16 +37,28 @@ pub struct BootFiles {
     pub efi_loader: Vec<u8>,
 }
 
+fn kernel_path(path: Option<&Path>) -> anyhow::Result<PathBuf> {
+    Ok(match path {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name(KERNEL),
+    })
+}
+
 impl BootFiles {
+    /// Reads the kernel at `path`, or else beside this program.
+    ///
+    /// # Errors
+    /// If it is not there, or is none.
+    pub fn kernel(path: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+        loadable_file(&kernel_path(path)?)
+    }
+
     /// Reads the kernel at `kernel`, or else beside this program, and the loaders beside it.
     ///
     /// # Errors
     /// If one of them is not there, or is not what it should be.
     pub fn read(kernel: Option<&Path>) -> anyhow::Result<BootFiles> {
-        let path = match kernel {
-            Some(path) => path.to_owned(),
-            None => std::env::current_exe()?.with_file_name(KERNEL),
-        };
+        let path = kernel_path(kernel)?;
         let kernel = loadable_file(&path)?;
         let path = path.with_file_name(BIOS_LOADER);
         let loader = read(&path)?;

@@ -24,6 +24,7 @@
 use clap::{ArgAction, CommandFactory, Parser};
 use std::process::ExitCode;
 
+pub mod aout;
 pub mod archive;
 pub mod boot_files;
 pub mod commands;

@@ -1,8 +1,9 @@
-//! Our TLS with a shared secret against OpenSSL's, both ends, both suites.
+//! Our TLS with a shared secret against OpenSSL's, both ends, all suites.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use net::auth::Secret;
+use net::auth::key::SessionSecret;
 use net::tls_psk::{Alert, Channel, Client, Received, Server, Step, TlsError};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,17 +11,26 @@ use std::process::{Child, Command, Stdio};
 use tools::host::rng::HostRng;
 
 /// OpenSSL's names of the suites. With all of them on offer, the first is chosen.
-const SUITES: [&str; 3] = [
+const SUITES: [&str; 4] = [
     "PSK-CHACHA20-POLY1305",
     "PSK-AES128-CBC-SHA256",
     "PSK-AES256-CBC-SHA384:PSK-AES128-CBC-SHA256:PSK-CHACHA20-POLY1305",
+    OLD_SUITE,
 ];
+/// The one that goes with the short secret of p9sk1.
+const OLD_SUITE: &str = "PSK-AES128-CBC-SHA";
 
-fn secret(last: u8) -> Secret<256> {
-    Secret::filled(|bytes| {
-        bytes.iter_mut().zip(0..=255).for_each(|(byte, number)| *byte = number);
-        bytes[255] = last;
-    })
+fn secret(suites: &str, last: u8) -> SessionSecret {
+    fn counting<const N: usize>(last: u8) -> Secret<N> {
+        Secret::filled(|bytes: &mut [u8; N]| {
+            bytes.iter_mut().zip(0..=255).for_each(|(byte, number)| *byte = number);
+            bytes[N - 1] = last;
+        })
+    }
+    match suites {
+        OLD_SUITE => SessionSecret::P9sk1(counting(last)),
+        _ => SessionSecret::Dp9ik(counting(last)),
+    }
 }
 
 /// OpenSSL as a process, with the secret that ends with 255.
@@ -28,7 +38,7 @@ struct OpenSsl(Child);
 
 impl OpenSsl {
     fn start(program: &str, suites: &str, arguments: &[&str]) -> OpenSsl {
-        let digits: String = secret(255).expose().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: String = secret(suites, 255).expose().iter().map(|byte| format!("{byte:02x}")).collect();
         let mut command = Command::new("openssl");
         command.arg(program).args([
             "-tls1_2",
@@ -115,7 +125,7 @@ impl Ours {
         }
     }
 
-    fn serve(stream: TcpStream, secret: Secret<256>, piece: usize) -> Result<Ours, TlsError> {
+    fn serve(stream: TcpStream, secret: SessionSecret, piece: usize) -> Result<Ours, TlsError> {
         let (mut server, mut other) = (Server::new(secret, HostRng), stream.try_clone().unwrap());
         Ours::shake_hands(stream, piece, |input| {
             let next = server.step(input);
@@ -126,7 +136,7 @@ impl Ours {
         })
     }
 
-    fn call(stream: TcpStream, secret: Secret<256>, piece: usize) -> Result<Ours, TlsError> {
+    fn call(stream: TcpStream, secret: SessionSecret, piece: usize) -> Result<Ours, TlsError> {
         let mut client = Client::new(secret, HostRng);
         Ours::shake_hands(stream, piece, |input| client.step(input))
     }
@@ -184,7 +194,7 @@ fn an_openssl_client_talks_to_our_server() {
         for piece in [1, 4096] {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let mut client = OpenSsl::client(listener.local_addr().unwrap().port(), suites);
-            let mut ours = Ours::serve(listener.accept().unwrap().0, secret(255), piece).unwrap();
+            let mut ours = Ours::serve(listener.accept().unwrap().0, secret(suites, 255), piece).unwrap();
             let text = lines().join("\n");
             client.0.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
             let mut heard = Vec::new();
@@ -206,7 +216,7 @@ fn our_client_talks_to_an_openssl_server() {
     for suites in SUITES {
         for piece in [1, 4096] {
             let (server, stream) = OpenSsl::server(suites);
-            let mut ours = Ours::call(stream, secret(255), piece).unwrap();
+            let mut ours = Ours::call(stream, secret(suites, 255), piece).unwrap();
             for line in lines() {
                 ours.send(format!("{line}\n").as_bytes());
                 let mut heard = Vec::new();
@@ -229,12 +239,12 @@ fn ends_with_different_secrets_part() {
     for suites in SUITES {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = OpenSsl::client(listener.local_addr().unwrap().port(), suites);
-        let refused = Ours::serve(listener.accept().unwrap().0, secret(1), 4096).err();
+        let refused = Ours::serve(listener.accept().unwrap().0, secret(suites, 1), 4096).err();
         assert_eq!(refused, Some(TlsError::BadRecord));
         let said = client.ended();
         assert!(said.contains("alert bad record mac"), "{said}");
         let (_server, stream) = OpenSsl::server(suites);
-        let refused = Ours::call(stream, secret(1), 4096).err();
+        let refused = Ours::call(stream, secret(suites, 1), 4096).err();
         assert!(matches!(refused, Some(TlsError::Fatal(20 | 51))), "{refused:?}");
     }
 }

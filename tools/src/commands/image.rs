@@ -2,6 +2,7 @@
 
 mod convert;
 mod flash;
+mod kernel;
 
 use crate::boot_files::BootFiles;
 use crate::image::{self, SECTOR};
@@ -32,6 +33,8 @@ enum ImageCommand {
     Convert(convert::Args),
     /// Write an image to a disk of this host, and read it back.
     Flash(flash::Args),
+    /// Write the kernel by itself, as 9front's loader starts it.
+    Kernel(kernel::Args),
 }
 
 /// Arguments of `granary image create`.
@@ -93,6 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         ImageCommand::Create(args) => create(args),
         ImageCommand::Convert(args) => convert::run(args),
         ImageCommand::Flash(args) => flash::run(&args),
+        ImageCommand::Kernel(args) => kernel::run(args),
     }
 }
 
