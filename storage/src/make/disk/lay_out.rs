@@ -17,6 +17,7 @@ use crate::format::geometry::{ArenaGeometry, BadGeometry};
 use crate::format::prelude::BLOCK_SIZE_DEFAULT;
 use crate::format::range_map::RangeMap;
 use crate::format::{FormatError, Name, NameError};
+use crate::names;
 use crate::partition::{Partition, PartitionOutsideDisk};
 use crate::settings::FILE;
 use crate::slots::{self, Slot, Slots};
@@ -201,6 +202,8 @@ async fn write_9fat<D: BlockDevice + Clone>(
         let record = slots::record::new_file(&Slots::with(Slot::A, image));
         volume.replace(slots::FILE, &record, now).await.map_err(failed)?;
     }
+    // ANTS' scorecopy takes a 9fat without this file for none at all.
+    volume.replace(names::FILE, b"", now).await.map_err(failed(names::FILE))?;
     volume.replace(FILE, content.settings.as_bytes(), now).await.map_err(failed(FILE))
 }
 
