@@ -16,6 +16,7 @@ mod matrix;
 mod memory;
 mod names;
 mod network;
+mod nine_front;
 mod power_cuts;
 mod run_command;
 mod secured;
@@ -85,6 +86,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("uefi-boot-archives-survive-a-power-cut-and-a-bios", boots::uefi_then_bios),
     ("uefi-boot-of-the-pc-machine", boots::uefi_of_a_pc),
     ("uefi-boot-without-a-kernel-is-said", boots::uefi_without_a_kernel),
+    ("9fronts-loader-starts-the-kernel", nine_front::granary_kernel),
     ("uefi-screen-shows-the-log", boots::log_on_the_screen),
     ("nic-intel-82574-and-a-cable-pulled", boots::intel_card),
     ("nic-intel-82540em-and-a-cable-pulled", boots::older_intel_card),
