@@ -8,6 +8,7 @@ mod disks;
 mod endings;
 mod first_disk;
 mod flood;
+mod grown_disk;
 mod healing;
 mod hostile;
 mod http;
@@ -136,6 +137,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("unknown-partition-is-said", bad_input::unknown_partition),
     ("blank-disk-is-added-when-settings-say-so", bad_input::blank_disk_is_added),
     ("blank-first-disk-becomes-a-node-whatever-happens", first_disk::becomes_a_node),
+    ("grown-disk-is-used-to-its-end-whatever-happens", grown_disk::is_used_to_its_end),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),
