@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `first` | what the disks hold; a blank one for a node that has none |
+//! | `cloud` | settings from outside, written to granary.ini once |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
@@ -24,6 +25,7 @@
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
 mod clock;
+mod cloud;
 mod first;
 mod grow;
 mod http;
@@ -94,9 +96,10 @@ const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let bell = Bell::default();
     let Devices { disks, cards } = devices;
-    let survey = first::survey_or_make(&named(&disks)).await;
+    let (named, given) = cloud::find(named(&disks)).await;
+    let survey = first::survey_or_make(&named).await;
     tell_findings(&disks, &survey);
-    let (settings, base) = settings::read(&survey, &machine.command_line).await;
+    let (settings, base) = settings::read(&survey, given, &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
@@ -104,7 +107,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
-    let (survey, growth) = grow::prepare(named(&disks), survey, settings.grow, shares.store).await;
+    let (survey, growth) = grow::prepare(named, survey, settings.grow, shares.store).await;
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
     let store = open_store(survey.parts, shares.store, &growth).await;
     let nine_fat = open_fat(survey.nine_fat).await;
