@@ -1,5 +1,6 @@
 //! An image on a disk that is larger than it, and a disk that grows later: the node uses all of it, and loses nothing.
 
+use super::colony::until;
 use super::{BOOT_LIMIT, Bench, Node};
 use crate::http;
 use crate::machine::{Fault, Firmware, Forward};
@@ -59,8 +60,9 @@ fn cut_off(node: &mut Node<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Bytes of all arenas, by the node's own `/storage`.
+/// Bytes of all arenas, by the node's own `/storage`, which is there soon after venti.
 fn capacity(port: u16) -> Result<u64> {
+    until(BOOT_LIMIT, || Ok(http::get(port, "/readyz")?.status == 200))?;
     let page = http::get(port, "/storage")?.body;
     let figure = page.lines().find_map(|line| line.trim().strip_prefix("total space=")?.split(' ').next());
     let figure = figure.with_context(|| format!("no total space in:\n{page}"))?;

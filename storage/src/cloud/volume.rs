@@ -16,8 +16,9 @@ use alloc::vec::Vec;
 
 /// Bytes of what the cloud says of the machine.
 const META_DATA_LEN_MAX: usize = 64 << 10;
-/// Where a FAT16 and a FAT32 have their labels in the first sector, and the name of the kind behind it.
-const FAT_LABELS: [(usize, &[u8]); 2] = [(43, b"FAT16"), (71, b"FAT32")];
+/// Where file systems of each kind have their labels in the first sector, and the name of the kind behind it. A FAT12 is not
+/// read, and said.
+const FAT_LABELS: [(usize, &[u8]); 3] = [(43, b"FAT16"), (71, b"FAT32"), (43, b"FAT12")];
 const FAT_LABEL_LEN: usize = 11;
 
 /// Why a volume is not read.

@@ -90,6 +90,18 @@ fn fat_volumes_are_read_whole_or_in_a_partition() {
 }
 
 #[test]
+fn a_volume_of_a_kind_that_is_not_read_is_told() {
+    // As `mkfs.vfat -n CIDATA` makes it of a megabyte: 2048 sectors, one a cluster, tables of 6 sectors.
+    let mut image = vec![0; 1 << 20];
+    image[..11].copy_from_slice(b"\xeb\x3c\x90mkfs.fat");
+    image[11..24].copy_from_slice(&[0, 2, 1, 1, 0, 2, 0, 2, 0, 8, 0xf8, 6, 0]);
+    image[43..62].copy_from_slice(b"CIDATA     FAT12   ");
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let told = block_on(read(&RamDisk::from_bytes(512, &image))).unwrap_err().to_string();
+    assert!(told.contains("FAT12"), "{told}");
+}
+
+#[test]
 fn what_is_too_long_is_told() {
     let long = "#".repeat(USER_DATA_LEN_MAX + 1);
     let image = fat(b"CIDATA     ", &[("user-data", &long)]);
