@@ -18,6 +18,7 @@
 //! | `nvme` | NVMe controllers | PCI, what is on disks |
 //! | [`intel`] | network cards of the 8254x and 82574 family | packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
+//! | `fw_cfg` | the ports of QEMU's fw_cfg device | what its items mean |
 //! | `watchdog` | timers that start the machine again | why it hangs |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
@@ -41,6 +42,7 @@ pub mod disk;
 mod drive;
 pub mod entropy;
 pub mod executor;
+mod fw_cfg;
 pub mod intel;
 pub mod interrupts;
 pub mod loader;

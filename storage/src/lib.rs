@@ -26,6 +26,7 @@
 //! | [`fat`] | FAT: reads files, and replaces one so that a crash leaves old or new | venti |
 //! | [`slots`] | the two kernels in 9fat, and which is started | how one is loaded |
 //! | [`names`] | `scorenames`: text ↔ bindings, merging | FAT, peers |
+//! | [`cloud`] | settings from where clouds put them: found and understood | what a cloud is asked |
 //! | [`settings`] | `granary.ini`: text ↔ settings | where the text is kept |
 //! | [`disk`] | partition tables, and the venti partitions they lead to | what is in those partitions |
 //!
@@ -47,6 +48,7 @@ mod arena;
 pub mod arithmetic;
 pub mod block_type;
 pub mod check;
+pub mod cloud;
 pub mod device;
 pub mod disk;
 mod disk_index;

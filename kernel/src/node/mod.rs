@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `first` | what the disks hold; a blank one for a node that has none |
+//! | `cloud` | settings from outside, written to granary.ini once |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
@@ -24,6 +25,7 @@
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
 mod clock;
+mod cloud;
 mod first;
 mod grow;
 mod http;
@@ -58,6 +60,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::pin::pin;
 use futures_util::future::{Either, select};
+use grow::Growth;
 use http::NodeSite;
 use live::Live;
 use memory::Shares;
@@ -68,12 +71,12 @@ use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use port::Port;
 use serve::Service;
-use storage::disk::survey::{FindingKind, NamedDisk, Survey};
+use storage::disk::survey::{NamedDisk, Survey};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use storage::partition::Partition;
 use storage::scrub::Keeper;
-use storage::settings::{Grow, OnPanic, Scrub, Settings};
+use storage::settings::{OnPanic, Scrub, Settings};
 use storage::store::{Store, StoreParts, StoreSettings};
 use upgrade::Bell;
 
@@ -93,9 +96,10 @@ const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let bell = Bell::default();
     let Devices { disks, cards } = devices;
-    let survey = first::survey_or_make(&named(&disks)).await;
+    let (named, given) = cloud::find(named(&disks)).await;
+    let survey = first::survey_or_make(&named).await;
     tell_findings(&disks, &survey);
-    let (settings, base) = settings::read(&survey, &machine.command_line).await;
+    let (settings, base) = settings::read(&survey, given, &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
@@ -103,9 +107,9 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
-    let blank = blank(named(&disks), &survey);
+    let (survey, growth) = grow::prepare(named, survey, settings.grow, shares.store).await;
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
-    let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
+    let store = open_store(survey.parts, shares.store, &growth).await;
     let nine_fat = open_fat(survey.nine_fat).await;
     let keeper = Rc::new(Keeper::new(nine_fat.clone()));
     let keys = keys::read(nvram, nine_fat.clone(), &live).await;
@@ -182,14 +186,6 @@ fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {
     disks.iter().enumerate().map(name).collect()
 }
 
-/// The disks on which nothing was found.
-fn blank<D>(disks: Vec<NamedDisk<Rc<Disk>>>, survey: &Survey<D>) -> Vec<NamedDisk<Rc<Disk>>> {
-    let is_blank = |disk: &NamedDisk<Rc<Disk>>| {
-        survey.findings.iter().any(|finding| finding.disk == disk.name && finding.what == FindingKind::Blank)
-    };
-    disks.into_iter().filter(is_blank).collect()
-}
-
 fn tell_findings<D>(disks: &[Rc<Disk>], survey: &Survey<D>) {
     if disks.is_empty() {
         log::error!("no disk found: give the machine one on virtio, NVMe, SATA or virtio-scsi");
@@ -208,8 +204,7 @@ fn obey(settings: &Settings) {
 async fn open_store(
     parts: StoreParts<Part>,
     settings: StoreSettings,
-    grows: Grow,
-    blank: &[NamedDisk<Rc<Disk>>],
+    growth: &Growth,
 ) -> Option<Rc<Store<Part>>> {
     if parts.arenas.is_empty() {
         log::error!(
@@ -230,7 +225,7 @@ async fn open_store(
             for line in report.lines() {
                 log::warn!("store: {line}");
             }
-            grow::grow(&store, grows, blank).await;
+            growth.add_to(&store).await;
             store.use_arithmetic(processors::pool::arithmetic());
             let store = Rc::new(store);
             spawn(background(store.clone()));

@@ -3,18 +3,25 @@
 //!
 //! Knows the order, and that a wrong line costs itself alone. Must not know what the settings do.
 
-use super::Part;
+use super::{Part, cloud};
 use crate::disk::Disk;
 use crate::start;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use storage::cloud::Given;
 use storage::disk::survey::Survey;
 use storage::fat::{FatError, Volume};
 use storage::settings::{FILE, FILE_LEN_MAX, Plan9Ini, SettingError, Settings};
 
 /// Reads the settings. Whatever is wrong is said on the console, and what it would have set keeps its default, which
 /// is the safe choice for every key. Gives also those that hold where granary.ini and the command line are silent.
-pub(super) async fn read(survey: &Survey<Rc<Disk>>, command_line: &str) -> (Settings, Settings) {
+/// `given` comes from outside and is written to granary.ini before.
+pub(super) async fn read(
+    survey: &Survey<Rc<Disk>>,
+    given: Option<Given>,
+    command_line: &str,
+) -> (Settings, Settings) {
+    cloud::apply(given, survey.nine_fat.as_ref()).await;
     let mut base = Settings::default();
     let mut text = Vec::new();
     match &survey.nine_fat {

@@ -3,11 +3,13 @@
 mod bad_input;
 mod boots;
 mod clients;
+mod cloud;
 mod colony;
 mod disks;
 mod endings;
 mod first_disk;
 mod flood;
+mod grown_disk;
 mod healing;
 mod hostile;
 mod http;
@@ -138,6 +140,9 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("unknown-partition-is-said", bad_input::unknown_partition),
     ("blank-disk-is-added-when-settings-say-so", bad_input::blank_disk_is_added),
     ("blank-first-disk-becomes-a-node-whatever-happens", first_disk::becomes_a_node),
+    ("grown-disk-is-used-to-its-end-whatever-happens", grown_disk::is_used_to_its_end),
+    ("cloud-settings-are-written-once-or-refused", cloud::settings_come_from_outside),
+    ("cloud-config-drive-is-read", cloud::config_drive),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),

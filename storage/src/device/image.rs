@@ -34,6 +34,12 @@ impl Image {
         image
     }
 
+    /// The same content at the start of a larger disk.
+    pub fn on_larger(&self, sector_count: u64) -> Image {
+        assert!(sector_count >= self.sector_count);
+        Image { sector_count, ..self.clone() }
+    }
+
     /// Bytes in a sector.
     pub fn sector_size(&self) -> u32 {
         self.sector_size

@@ -113,7 +113,7 @@ fn last_word(path: &str) -> &str {
 }
 
 /// Whether a path of a configuration means this part.
-pub(super) fn is_named(path: &str, part: &str) -> bool {
+pub(crate) fn is_named(path: &str, part: &str) -> bool {
     let name = match PartitionSpec::parse(path) {
         Some(PartitionSpec { part: PartitionPart::Named(name), .. }) => name,
         Some(PartitionSpec { file, part: PartitionPart::Whole }) => last_word(file),

@@ -1,6 +1,7 @@
 //! Arenas for a store that has some: like those, and numbered on.
 
 use super::ArenaOptions;
+use crate::format::Name;
 use crate::store::ArenaStatus;
 use alloc::string::{String, ToString};
 
@@ -20,10 +21,18 @@ impl MoreArenas {
         let first = arenas.first()?;
         let name = first.name.to_string();
         let stem = name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_string();
-        let number =
-            |arena: &ArenaStatus| -> Option<u64> { arena.name.to_string().strip_prefix(&stem)?.parse().ok() };
-        let next = arenas.iter().filter_map(number).max().map_or(0, |last| last + 1);
-        Some(MoreArenas { stem, next, arena_len: first.stop - first.start, block_size: first.block_size })
+        let (arena_len, block_size) = (first.stop - first.start, first.block_size);
+        Some(
+            MoreArenas { stem, next: 0, arena_len, block_size }.behind(arenas.iter().map(|arena| arena.name)),
+        )
+    }
+
+    /// Numbered on behind these, too.
+    pub fn behind(mut self, names: impl IntoIterator<Item = Name>) -> MoreArenas {
+        let number = |name: Name| -> Option<u64> { name.to_string().strip_prefix(&self.stem)?.parse().ok() };
+        let last = names.into_iter().filter_map(number).max();
+        self.next = last.map_or(self.next, |last| self.next.max(last.saturating_add(1)));
+        self
     }
 
     /// As `fmtarenas` takes it.

@@ -157,10 +157,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "grow",
-        values: "no | yes | disks",
-        default: "no",
-        meaning: "at the start, add empty arenas that are on its disks and not in the index; with disks, make arenas \
-            of blank disks, too",
+        values: "no | own | yes | disks",
+        default: "own",
+        meaning: "at the start, use what a disk that was laid out by Granary has grown by; with yes, add empty arenas \
+            that are on its disks and not in the index, too; with disks, also make arenas of blank disks",
         at_once: false,
         set: |settings, text| put(&mut settings.grow, text.parse()),
     },

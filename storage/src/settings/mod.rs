@@ -115,7 +115,7 @@ impl Default for Settings {
             panic: OnPanic::Reboot,
             log: LevelFilter::Info,
             compress: true,
-            grow: Grow::No,
+            grow: Grow::Own,
             cache: None,
             index: None,
             dirty: None,

@@ -203,9 +203,11 @@ impl fmt::Display for Server {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grow {
     /// Nothing.
-    #[default]
     No,
-    /// Empty arenas on its disks that are not in the index.
+    /// What a disk that was laid out here has grown by.
+    #[default]
+    Own,
+    /// That, and empty arenas on its disks that are not in the index.
     Arenas,
     /// Those, and blank disks, which become arenas.
     Disks,
@@ -217,9 +219,10 @@ impl FromStr for Grow {
     fn from_str(text: &str) -> Result<Grow, Expected> {
         match text {
             "no" => Ok(Grow::No),
+            "own" => Ok(Grow::Own),
             "yes" => Ok(Grow::Arenas),
             "disks" => Ok(Grow::Disks),
-            _ => Err(Expected("no, yes or disks")),
+            _ => Err(Expected("no, own, yes or disks")),
         }
     }
 }

@@ -68,8 +68,12 @@ pub(crate) async fn add<D: BlockDevice + 'static>(
 pub(crate) async fn adopt<D: BlockDevice + 'static>(
     core: &Rc<Core<D>>,
     jobs: &IndexJobs,
+    chosen: impl Fn(&str) -> bool,
 ) -> Result<Vec<Name>, AddError> {
-    let arenas = core::mem::take(&mut core.state_mut().unmapped);
+    let unmapped = core::mem::take(&mut core.state_mut().unmapped);
+    let is_chosen = |arena: &Arena| chosen(&core.partition(arena.partition).name);
+    let (arenas, others) = unmapped.into_iter().partition(is_chosen);
+    core.state_mut().unmapped = others;
     join(core, jobs, arenas).await
 }
 

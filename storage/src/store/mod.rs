@@ -255,7 +255,15 @@ impl<D: BlockDevice + 'static> Store<D> {
     /// # Errors
     /// See [`AddError`]; the store is as it was.
     pub async fn adopt_unmapped(&self) -> Result<Vec<Name>, AddError> {
-        grow::adopt(&self.core, &self.index).await
+        self.adopt_unmapped_of(|_| true).await
+    }
+
+    /// [`Store::adopt_unmapped`], of those partitions only whose name `chosen` takes.
+    ///
+    /// # Errors
+    /// See [`AddError`]; the store is as it was.
+    pub async fn adopt_unmapped_of(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<Name>, AddError> {
+        grow::adopt(&self.core, &self.index, chosen).await
     }
 
     /// What a clean stop does: everything is durable, the index complete, full arenas are sealed. The store may be

@@ -6,7 +6,7 @@
 //! 4. The first sector becomes the one that protects the table.
 
 use super::super::{ArenaOptions, MakeError, arenas, bloom_filter, index, section, write_vec};
-use super::{Plan, padded};
+use super::{INDEX_NAME, Plan, padded};
 use crate::Timestamp;
 use crate::device::{BlockDevice, DeviceError};
 use crate::disk::unfinished::Unfinished;
@@ -218,7 +218,7 @@ async fn write_store<D: BlockDevice + Clone>(
     let map = arenas(&of_arenas, options, &mut *random, arena_done).await?;
     let magic = random().max(1);
     let mut sections = [section(part(device, plan, "isect")?, "isect", BLOCK_SIZE_DEFAULT, magic).await?];
-    let config = index("main", &mut sections, arena_sizes(&map)?).await?;
+    let config = index(INDEX_NAME, &mut sections, arena_sizes(&map)?).await?;
     if plan.has_bloom() {
         bloom_filter(&part(device, plan, "bloom")?, u32::MAX).await?;
     }
@@ -237,7 +237,7 @@ fn arena_sizes(map: &RangeMap) -> Result<Vec<(Name, u64)>, LayOutError> {
 fn venti_config(plan: &Plan) -> Result<VentiConfig, LayOutError> {
     let path = |name: &str| format!("/dev/sdC0/{name}");
     Ok(VentiConfig {
-        index: Some(Name::new("main")?),
+        index: Some(Name::new(INDEX_NAME)?),
         sections: vec![path("isect")],
         arenas: vec![path("arenas")],
         bloom: plan.has_bloom().then(|| path("bloom")),

@@ -11,13 +11,18 @@
 //! |---|---|
 //! | [`lay_out`](fn@lay_out) | the writes, and their order |
 //! | [`state`](fn@state) | whether a disk is blank, begun, or somebody's |
+//! | [`own`] | whether a disk was laid out here, and its tables where it has grown |
+//! | [`grow`](fn@grow) | what such a disk has grown by, for the store |
 //!
 //! A disk that loses power on the way is never taken for a store: its first sector is that of
 //! [`Unfinished`], durable before anything else is written, until all else is durable.
 
+mod grow;
 mod lay_out;
+pub mod own;
 mod state;
 
+pub use grow::{GrowError, Grown, grow, is_addition};
 pub use lay_out::{Content, LayOutError, Made, lay_out};
 pub use state::{State, state};
 
@@ -26,7 +31,7 @@ use crate::device::BlockDevice;
 use crate::disk::gpt::{self, Guid};
 use crate::disk::mbr;
 use crate::disk::prep;
-use crate::disk::unfinished::Unfinished;
+use crate::disk::unfinished::{PARTITIONS, Unfinished};
 use alloc::vec::Vec;
 
 /// Partitions begin at multiples of this many bytes.
@@ -42,6 +47,9 @@ const BLOOM_LEN: u64 = 512 << 20;
 const BLOOM_FROM_LEN: u64 = 128 << 30;
 /// Arenas are larger than venti's usual ones on a disk of more than this, or the index's text would not hold them all.
 const LARGE_ARENAS_FROM_LEN: u64 = 4 << 40;
+
+/// The name of the index.
+const INDEX_NAME: &str = "main";
 
 /// Where everything lies, in sectors of the disk.
 #[derive(Clone, Debug)]
@@ -67,8 +75,7 @@ impl Plan {
         }
         let alignment = ALIGNMENT / u64::from(sector_size);
         let start = alignment + EFI_LEN / u64::from(sector_size);
-        let usable_end = sectors - gpt::table_sectors(sector_size);
-        let end = usable_end - usable_end % alignment;
+        let end = plan9_end(sector_size, sectors);
         let parts = parts(sector_size, end - start);
         Ok(Plan { sector_size, sectors, arena_len, plan9: (start, end - 1), parts })
     }
@@ -122,20 +129,7 @@ impl Plan {
     }
 
     fn tables(&self, begun: &Unfinished) -> gpt::Encoded {
-        let alignment = self.alignment();
-        let ranges = [
-            (Guid::BIOS_BOOT, self.bios_start(), alignment - 1, "BIOS boot"),
-            (Guid::EFI_SYSTEM, alignment, self.plan9.0 - 1, "EFI system"),
-            (Guid::PLAN9, self.plan9.0, self.plan9.1, "Plan 9"),
-        ];
-        let entry = |((kind, first, last, label), unique): ((Guid, u64, u64, &str), Guid)| gpt::Entry {
-            kind,
-            unique,
-            first,
-            last,
-            label: label.into(),
-        };
-        let entries: Vec<gpt::Entry> = ranges.into_iter().zip(begun.partitions).map(entry).collect();
+        let entries = entries(self.sector_size, self.plan9.1, begun.partitions);
         gpt::encode(begun.disk, self.sectors, self.sector_size, &entries)
     }
 
@@ -148,6 +142,32 @@ impl Plan {
     fn protection(&self, boot_sector: &[u8]) -> Vec<u8> {
         padded(&mbr::protective(self.sectors, boot_sector), self.sector_size)
     }
+}
+
+/// One past the last sector of the Plan 9 partition of a disk of so many sectors.
+fn plan9_end(sector_size: u32, sectors: u64) -> u64 {
+    let usable_end = sectors.saturating_sub(gpt::table_sectors(sector_size));
+    usable_end - usable_end % (ALIGNMENT / u64::from(sector_size))
+}
+
+/// The partitions of every disk that is laid out here; only the end of the last one differs, and their names.
+fn entries(sector_size: u32, plan9_last: u64, unique: [Guid; PARTITIONS]) -> Vec<gpt::Entry> {
+    let alignment = ALIGNMENT / u64::from(sector_size);
+    let plan9_first = alignment + EFI_LEN / u64::from(sector_size);
+    let bios_first = gpt::PRIMARY_AT + gpt::table_sectors(sector_size);
+    let ranges = [
+        (Guid::BIOS_BOOT, bios_first, alignment - 1, "BIOS boot"),
+        (Guid::EFI_SYSTEM, alignment, plan9_first - 1, "EFI system"),
+        (Guid::PLAN9, plan9_first, plan9_last, "Plan 9"),
+    ];
+    let entry = |((kind, first, last, label), unique): ((Guid, u64, u64, &str), Guid)| gpt::Entry {
+        kind,
+        unique,
+        first,
+        last,
+        label: label.into(),
+    };
+    ranges.into_iter().zip(unique).map(entry).collect()
 }
 
 /// The parts of a Plan 9 partition of so many sectors. The index takes a twentieth, as venti's manual advises.
@@ -179,5 +199,7 @@ fn padded(bytes: &[u8], sector_size: u32) -> Vec<u8> {
     sectors
 }
 
+#[cfg(test)]
+mod grow_tests;
 #[cfg(test)]
 mod tests;

@@ -18,10 +18,10 @@ use bytes::Bytes;
 use std::vec;
 
 const LEN: u64 = 300 << 20;
-const NOW: Timestamp = Timestamp(1_800_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_800_000_000);
 const SETTINGS: &str = "sysname=barn\n";
 
-fn numbers(seed: u32) -> impl FnMut() -> u32 {
+pub(super) fn numbers(seed: u32) -> impl FnMut() -> u32 {
     let mut last = seed;
     move || {
         last = last.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -29,7 +29,10 @@ fn numbers(seed: u32) -> impl FnMut() -> u32 {
     }
 }
 
-fn make<D: BlockDevice + Clone>(device: &D, begun: Option<Unfinished>) -> Result<Made, LayOutError> {
+pub(super) fn make<D: BlockDevice + Clone>(
+    device: &D,
+    begun: Option<Unfinished>,
+) -> Result<Made, LayOutError> {
     let plan = Plan::new(device.sector_size(), device.sector_count(), 64 << 20).unwrap();
     let begun = begun.unwrap_or_else(|| plan.begin(numbers(1)));
     let content = Content { settings: SETTINGS, ..Content::default() };

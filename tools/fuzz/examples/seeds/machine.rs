@@ -7,6 +7,7 @@ const SECTOR: usize = 512;
 
 pub fn add(seeds: &mut Seeds) {
     settings(seeds);
+    cloud(seeds);
     tables(seeds);
     // FAT: which disk, then changes (sector, place, length, bytes), then 0 and content.
     let content = [b"new content".repeat(60)].concat();
@@ -43,6 +44,31 @@ fn settings(seeds: &mut Seeds) {
         "line",
         &[b"virtio_mmio.device=512@0xfeb00e00:12 ip=none log=trace compress=maybe"],
     );
+}
+
+fn cloud(seeds: &mut Seeds) {
+    seeds.add("user_data", "settings", &[b"# a node\nsysname=barn\nventi=10.0.0.0/8\n"]);
+    let file = "#cloud-config\nwrite_files:\n- path: /9fat/granary.ini\n  ";
+    seeds.add("user_data", "plain", &[file.as_bytes(), b"content: |\n    sysname=barn\n    http=10.0.0.0/8\n"]);
+    seeds.add("user_data", "base64", &[file.as_bytes(), b"encoding: b64\n  content: c3RhdHVzPTUK\n"]);
+    seeds.add("user_data", "binary", &[file.as_bytes(), b"content: !!binary |\n    c3RhdHVz\n    PTUK\n"]);
+    seeds.add(
+        "user_data",
+        "flow",
+        &[b"#cloud-config\n{write_files: [{path: x}, {\"path\": 'granary.ini', content: \"status=5\\n\"}]}\n"],
+    );
+    for name in ["cidata", "cidata-rock", "config-2"] {
+        let image = fixture(&format!("storage/tests/fixtures/cloud/{name}.iso.gz"));
+        let used = image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        seeds.add("cloud_volume", name, &[&image[16 * 2048..used]]);
+    }
+    let entry = |len: u32, key: u16, name: &[u8]| {
+        let mut entry = [&len.to_be_bytes()[..], &key.to_be_bytes(), &[0; 2], name].concat();
+        entry.resize(64, 0);
+        entry
+    };
+    let ours = entry(140, 0x21, b"opt/granary/granary.ini");
+    seeds.add("fw_cfg", "two", &[&2_u32.to_be_bytes(), &entry(4, 0x20, b"etc/e820"), &ours]);
 }
 
 fn tables(seeds: &mut Seeds) {
