@@ -24,7 +24,7 @@ pub fn granary_kernel(bench: &Bench) -> Result<()> {
     let loaded = as_loaded(&std::fs::read(folder.join("9granary"))?, words)?;
     node.spec.kernel = folder.join("loaded.elf");
     std::fs::write(&node.spec.kernel, loaded)?;
-    let machine = node.boot()?;
+    let mut machine = node.boot()?;
     machine.wait_for_console("status: up=7s", BOOT_LIMIT)?;
     node.stop(machine)?;
     boots::main_job(bench, node)
