@@ -19,6 +19,7 @@ mod accelerator;
 mod browser;
 mod client;
 mod http;
+mod lessor;
 mod machine;
 mod neighbour;
 mod ports;

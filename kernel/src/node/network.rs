@@ -68,7 +68,7 @@ fn net_settings(settings: &Settings) -> NetSettings {
         }
         Ip6::None => Ipv6Settings::None,
     };
-    NetSettings { ipv4, ipv6, mtu: None }
+    NetSettings { ipv4, ipv6, mtu: settings.mtu }
 }
 
 /// Says every change of address, and that there is none.
@@ -80,6 +80,9 @@ async fn tell_addresses(stack: Stack) {
         let address = status.ipv4.address();
         if address.is_some() && told.as_ref().is_none_or(|told| told.ipv4.address() != address) {
             log::info!("{}", status.ipv4);
+        }
+        if told.as_ref().is_none_or(|told| told.mtu != status.mtu) {
+            log::info!("packets of at most {} bytes", status.mtu);
         }
         let known = told.as_ref().map(|told| told.ipv6.as_slice()).unwrap_or_default();
         for address in status.ipv6.iter().filter(|address| !known.contains(address)) {

@@ -1,5 +1,6 @@
 //! The interface's addresses and routes: as set, by DHCP, by routers. Knows no connection.
 
+use super::dhcp;
 use super::nic::Traffic;
 use super::router::RouterDiscovery;
 use super::settings::{Ipv4Settings, Ipv6Settings, NetSettings};
@@ -26,6 +27,9 @@ struct Lease {
     gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
     name_servers: Vec<Ipv4Addr, NAME_SERVERS_MAX>,
+    /// The largest packet on its network, if it said so. Of the answer that brought the lease; a renewal that changes this
+    /// alone changes nothing.
+    mtu: Option<u16>,
 }
 
 /// Keeps the interface's addresses as the settings want them.
@@ -55,6 +59,7 @@ impl Addresses {
             let mut retry = socket.get_retry_config();
             retry.discover_timeout = DISCOVER_INTERVAL;
             socket.set_retry_config(retry);
+            socket.set_parameter_request_list(dhcp::ASKED_FOR);
             sockets.add(socket)
         });
         let addresses = Addresses {
@@ -82,14 +87,15 @@ impl Addresses {
             let heard = heard.is_some_and(|advert| routers.hear(advert, now));
             routers.expire(now) || heard
         });
-        let lease_changed = self.update_lease(sockets, now);
+        let lease_changed = self.update_lease(traffic.take_lease_mtu(), sockets, now);
         if routers_changed || lease_changed {
             self.apply(iface);
         }
         routers_changed || lease_changed
     }
 
-    fn update_lease(&mut self, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
+    /// `mtu`: what the frame said that was just taken in.
+    fn update_lease(&mut self, mtu: Option<u16>, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
         let Some(dhcp) = self.dhcp else { return false };
         let socket = sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp);
         let lease = match socket.poll() {
@@ -100,6 +106,7 @@ impl Addresses {
                 gateway: config.router.filter(|router| is_host(*router)),
                 server: config.server.address,
                 name_servers: config.dns_servers.iter().copied().filter(|server| is_host(*server)).collect(),
+                mtu,
             }),
         };
         if lease.is_none() && self.lease.is_none() {
@@ -137,7 +144,8 @@ impl Addresses {
         }
     }
 
-    fn apply(&self, iface: &mut Interface) {
+    /// Gives the interface what holds: after [`Self::update`] it has it.
+    pub(super) fn apply(&self, iface: &mut Interface) {
         let ipv4 = self.ipv4_cidr();
         let ipv6 = self.ipv6();
         iface.update_ip_addrs(|list| {
@@ -174,6 +182,14 @@ impl Addresses {
     /// Those that the DHCP server named.
     pub(super) fn name_servers(&self) -> Vec<Ipv4Addr, NAME_SERVERS_MAX> {
         self.lease.as_ref().map(|lease| lease.name_servers.clone()).unwrap_or_default()
+    }
+
+    /// The largest packet that settings, lease and routers allow, as far as they say. One for both families: what the cable
+    /// does not carry it carries for neither.
+    pub(super) fn mtu(&self) -> Option<u16> {
+        let lease = self.lease.as_ref().and_then(|lease| lease.mtu);
+        let routers = self.routers.as_ref().and_then(RouterDiscovery::mtu);
+        [self.settings.mtu, lease, routers].into_iter().flatten().min()
     }
 
     /// For [`NetStatus`](super::NetStatus): the link-local address first.

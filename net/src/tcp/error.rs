@@ -94,9 +94,7 @@ pub enum SettingsError {
     /// A prefix longer than an address.
     #[error("prefix /{0} is longer than an address")]
     Prefix(u8),
-    /// An MTU outside of what the protocols or the card allow.
-    #[error(
-        "an MTU of {0} is impossible: allowed are 1280 to 9216 bytes, and no more than the network card's"
-    )]
+    /// An MTU, of the settings or of the card, outside of what the protocols allow.
+    #[error("an MTU of {0} is impossible: allowed are 1280 to 9216 bytes")]
     Mtu(u16),
 }

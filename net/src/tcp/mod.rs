@@ -22,7 +22,8 @@
 //! - Keep-alive, probes of a closed window, and an end to connections whose peer no longer answers.
 //! - Initial sequence numbers come from a small generator seeded by [`Rng`](crate::rng::Rng), not from RFC
 //!   6528's hash.
-//! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide.
+//! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide. Our MTU is the least of
+//!   what the card, the settings, the DHCP server (option 26) and IPv6 routers say, for both families.
 //! - No duplicate address detection, and no MLD reports (a switch that snoops MLD may withhold neighbour
 //!   solicitations).
 //!
@@ -33,6 +34,7 @@
 //! a SYN is answered by RST, and what stands goes on.
 
 mod addresses;
+mod dhcp;
 mod error;
 mod limits;
 mod listener;

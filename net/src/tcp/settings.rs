@@ -11,7 +11,7 @@ pub struct NetSettings {
     pub ipv4: Ipv4Settings,
     /// How IPv6 gets its addresses.
     pub ipv6: Ipv6Settings,
-    /// Largest IP packet, in bytes, if smaller than what the card allows.
+    /// Largest IP packet, in bytes, if the card, the DHCP server and the routers allow as much.
     pub mtu: Option<u16>,
 }
 
@@ -55,9 +55,9 @@ pub enum Ipv6Settings {
 }
 
 /// Smallest MTU that IPv6 allows (RFC 8200, section 5); asked of IPv4 as well, for simplicity.
-const MTU_MIN: u16 = 1280;
+pub(super) const MTU_MIN: u16 = 1280;
 /// Largest MTU that smoltcp is made for.
-const MTU_MAX: u16 = 9216;
+pub(super) const MTU_MAX: u16 = 9216;
 
 impl NetSettings {
     /// Refuses what no network can have, so that nothing deeper must.

@@ -15,6 +15,8 @@ pub struct NetStatus {
     pub ipv6: heapless::Vec<Ipv6Address, 8>,
     /// The IPv6 gateway.
     pub ipv6_gateway: Option<Ipv6Addr>,
+    /// The largest packet that is sent, in bytes.
+    pub mtu: u16,
     /// Frames in and out.
     pub frames: FrameCounters,
     /// Connections.

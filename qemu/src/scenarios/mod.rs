@@ -124,6 +124,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-slow-peers", hostile::slow_peers),
     ("hostile-ten-thousand-connections", flood::ten_thousand_connections),
     ("static-addresses-and-ipv6", network::both_families),
+    ("dhcp-says-the-largest-packet", network::largest_packet),
     ("self-tests-of-the-machine", endings::self_tests),
     ("panic-is-reported-and-reboots", endings::panic_reboots),
     ("panic-elsewhere-is-reported-and-reboots", endings::panic_elsewhere_reboots),

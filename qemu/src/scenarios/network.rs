@@ -2,11 +2,14 @@
 
 use super::{BOOT_LIMIT, Bench, Node, memory};
 use crate::client::Client;
+use crate::lessor::Lessor;
 use crate::machine::Network;
 use crate::neighbour::{MACHINE, MACHINE6, Neighbour};
 use crate::wire::Wire;
 use anyhow::{Context, Result, ensure};
+use std::cell::RefCell;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// Venti on that node.
@@ -53,6 +56,33 @@ pub fn both_families(bench: &Bench) -> Result<()> {
     ensure!(client.read(&score)? == block, "IPv6 reads another block than IPv4 wrote");
     machine.wait_for_console(&format!("address {MACHINE}/24 as set"), LIMIT)?;
     machine.wait_for_console(&format!("address {MACHINE6}/64 as set"), LIMIT)?;
+    drop(client);
+    node.stop(machine)
+}
+
+/// A DHCP server says that its network carries packets of 1450 bytes: none of the node's is larger, whichever way data go.
+pub fn largest_packet(bench: &Bench) -> Result<()> {
+    const MTU: u16 = 1450;
+    const ETHERNET_LEN: usize = 14;
+    let disk = bench.image("1G", &["ip6=none"])?;
+    let mut node = bench.node(&disk)?;
+    let (wire, ports) = Wire::new()?;
+    node.spec.forwards.clear();
+    node.spec.network = Network::Cable(ports);
+    let neighbour = Neighbour::new(wire);
+    let lessor = Rc::new(RefCell::new(Lessor { mtu: MTU, longest: 0 }));
+    neighbour.share_with(lessor.clone());
+    let mut machine = node.start()?;
+    neighbour.find_machine(BOOT_LIMIT)?;
+    let block: Vec<u8> =
+        (0..50_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut client = first_client(&neighbour, VENTI)?;
+    let score = client.write(&block)?;
+    ensure!(client.read(&score)? == block, "other bytes come back");
+    let longest = lessor.borrow().longest;
+    let limit = usize::from(MTU) + ETHERNET_LEN;
+    ensure!(longest == limit, "the node's longest frame has {longest} bytes, where {limit} were expected");
+    machine.wait_for_console(&format!("packets of at most {MTU} bytes"), LIMIT)?;
     drop(client);
     node.stop(machine)
 }

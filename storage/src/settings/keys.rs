@@ -82,6 +82,14 @@ pub const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "mtu",
+        values: "1280 to 9216",
+        default: "what the card and the network allow",
+        meaning: "bytes of the largest packet that it sends; where the card, the DHCP server or a router allows less, less",
+        at_once: false,
+        set: |settings, text| put(&mut settings.mtu, value::parse_mtu(text).map(Some)),
+    },
+    Key {
         name: "venti",
         values: "NETWORK,NETWORK,…",
         default: "none: closed",

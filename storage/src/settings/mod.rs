@@ -43,6 +43,8 @@ pub struct Settings {
     pub ip6: Ip6,
     /// Its IPv6 gateway, beside an address that is given; with SLAAC the routers' word counts.
     pub gateway6: Option<Ipv6Addr>,
+    /// The largest packet that it sends, if the card and the network allow as much.
+    pub mtu: Option<u16>,
     /// Who may speak venti in clear. Nobody, where it is empty.
     pub venti: Vec<Network>,
     /// Who may look at the node by HTTP. Nobody, where it is empty.
@@ -97,6 +99,7 @@ impl Default for Settings {
             gateway: None,
             ip6: Ip6::Auto,
             gateway6: None,
+            mtu: None,
             venti: Vec::new(),
             http: Vec::new(),
             p9: Vec::new(),

@@ -43,7 +43,7 @@ fn what_other_systems_wrote_holds_where_the_file_is_silent() {
 #[test]
 fn every_key_is_read() {
     let settings = parse(
-        "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
+        "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\nmtu=1450\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
          syslog=10.0.0.9\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
@@ -55,6 +55,7 @@ fn every_key_is_read() {
         gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
         ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
         gateway6: Some("fe80::1".parse().unwrap()),
+        mtu: Some(1450),
         venti: ["10.0.2.0/24", "127.0.0.1/32"].map(|network| network.parse().unwrap()).to_vec(),
         http: ["fd00::/64".parse().unwrap()].to_vec(),
         p9: ["10.0.0.0/8".parse().unwrap()].to_vec(),
@@ -93,7 +94,7 @@ fn the_table_tells_the_true_defaults() {
 #[test]
 fn what_is_wrong_is_named_with_its_file_and_line() {
     assert_eq!(
-        errors("sysname=a\nsysnam=b\nsysname=c\nip\n\nlog=loud\nconnections=0\ncache=1k"),
+        errors("sysname=a\nsysnam=b\nsysname=c\nip\n\nlog=loud\nconnections=0\ncache=1k\nmtu=576"),
         [
             "granary.ini:2: there is no setting \"sysnam\"",
             "granary.ini:3: sysname was already set on line 1",
@@ -101,6 +102,7 @@ fn what_is_wrong_is_named_with_its_file_and_line() {
             "granary.ini:6: log=loud: expected error, warn, info, debug or trace",
             "granary.ini:7: connections=0: expected a number from 1 to 4096",
             "granary.ini:8: cache=1k: expected at least 1m",
+            "granary.ini:9: mtu=576: expected a number of bytes from 1280 to 9216",
         ]
     );
 }
