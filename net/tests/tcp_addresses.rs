@@ -32,7 +32,7 @@ const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 253);
 const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 
 fn settings(ipv4: Ipv4Settings, ipv6: Ipv6Settings) -> NetSettings {
-    NetSettings { ipv4, ipv6, mtu: None }
+    NetSettings { ipv4, ipv6, ..NetSettings::default() }
 }
 
 /// A DHCP server with one address to give, and a switch.
@@ -196,7 +196,7 @@ fn no_packet_is_larger_than_a_router_says_and_connections_stand_when_it_says_so(
     let world = World::default();
     let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
     let auto = settings(Ipv4Settings::None, Ipv6Settings::Auto);
-    let (stack, client) = (host(&hub, 1, auto, limits()), host(&hub, 2, auto, limits()));
+    let (stack, client) = (host(&hub, 1, auto.clone(), limits()), host(&hub, 2, auto, limits()));
     let router = hub.card(200);
     let clock = world.clone();
     world.run(MINUTE, async move {
@@ -333,7 +333,7 @@ fn routers_give_ipv6_addresses_that_can_be_called() {
     let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
     start_router(&world, &hub);
     let auto = settings(Ipv4Settings::None, Ipv6Settings::Auto);
-    let (stack, client) = (host(&hub, 1, auto, limits()), host(&hub, 2, auto, limits()));
+    let (stack, client) = (host(&hub, 1, auto.clone(), limits()), host(&hub, 2, auto, limits()));
     world.run(MINUTE, async move {
         for node in [&stack, &client] {
             while node.status(Instant::default()).ipv6_gateway.is_none() {

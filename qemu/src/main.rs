@@ -22,6 +22,7 @@ mod http;
 mod lessor;
 mod machine;
 mod neighbour;
+mod nic;
 mod ports;
 mod programs;
 mod qmp;

@@ -63,12 +63,12 @@ impl Addresses {
             sockets.add(socket)
         });
         let addresses = Addresses {
-            settings,
             link_local: link_local.filter(|_| settings.ipv6 != Ipv6Settings::None),
             dhcp,
             lease: None,
             lease_changed: now,
             routers: (settings.ipv6 == Ipv6Settings::Auto).then(|| RouterDiscovery::new(hardware, now)),
+            settings,
         };
         addresses.apply(iface);
         addresses
@@ -154,12 +154,37 @@ impl Addresses {
             list.clear();
             list.extend(ipv4.chain(ipv6).take(list.capacity()));
         });
-        let gateway = ipv4.and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
-        let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
         iface.routes_mut().update(|list| {
             list.clear();
-            list.extend(gateway.into_iter().chain(ipv6_gateway));
+            list.extend(self.routes().take(list.capacity()));
         });
+    }
+
+    /// The gateways, and the static routes.
+    fn routes(&self) -> impl Iterator<Item = Route> + '_ {
+        let gateway = self.ipv4_cidr().and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
+        let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
+        let fixed = self.settings.routes.iter().filter_map(|route| {
+            let (cidr, via_router) = (route.cidr()?, route.gateway.into());
+            Some(Route { cidr, via_router, preferred_until: None, expires_at: None })
+        });
+        gateway.into_iter().chain(ipv6_gateway).chain(fixed)
+    }
+
+    /// How well this card leads to `address`: the prefix of the most specific network or route that it has for it.
+    pub(super) fn fit(&self, address: IpAddr) -> Option<u8> {
+        let address = address.to_canonical();
+        let is_ipv4 = address.is_ipv4();
+        let can_send = if is_ipv4 { self.ipv4_cidr().is_some() } else { self.link_local.is_some() };
+        if !can_send {
+            return None;
+        }
+        let own_ipv4 = self.ipv4_cidr().map(|(own, _)| IpCidr::Ipv4(own));
+        let own_ipv6 =
+            self.ipv6().into_iter().map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix)));
+        let own = own_ipv4.into_iter().chain(own_ipv6);
+        let all = own.chain(self.routes().map(|route| route.cidr));
+        all.filter(|cidr| cidr.contains_addr(&address.into())).map(|cidr| cidr.prefix_len()).max()
     }
 
     /// For [`NetStatus`](super::NetStatus).

@@ -16,7 +16,7 @@ use crate::rng::Rng;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use event_listener::Event;
@@ -208,6 +208,11 @@ impl Stack {
             frames: state.traffic.counters(),
             tcp: state.sockets.status(),
         }
+    }
+
+    /// How well this card leads to `address`: the bits of the most specific network or route that it has for it now.
+    pub(super) fn fit(&self, address: IpAddr) -> Option<u8> {
+        self.shared.state.borrow().addresses.fit(address)
     }
 
     /// Returns when an address comes or goes (a lease, a prefix). What it is now tells [`Stack::status`];

@@ -362,7 +362,7 @@ pub fn limits() -> TcpLimits {
 pub fn fixed(number: u8) -> NetSettings {
     let address = Ipv4Addr::new(10, 0, 0, number);
     let ipv4 = Ipv4Settings::Static { address, prefix: 24, gateway: None };
-    NetSettings { ipv4, ipv6: Ipv6Settings::None, mtu: None }
+    NetSettings { ipv4, ipv6: Ipv6Settings::None, ..NetSettings::default() }
 }
 
 /// A stack on `hub` that runs.

@@ -125,6 +125,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("hostile-ten-thousand-connections", flood::ten_thousand_connections),
     ("static-addresses-and-ipv6", network::both_families),
     ("dhcp-says-the-largest-packet", network::largest_packet),
+    ("two-networks-and-a-cable-pulled", network::two_networks),
     ("self-tests-of-the-machine", endings::self_tests),
     ("panic-is-reported-and-reboots", endings::panic_reboots),
     ("panic-elsewhere-is-reported-and-reboots", endings::panic_elsewhere_reboots),
