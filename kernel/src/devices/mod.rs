@@ -80,7 +80,7 @@ fn driver_for(function: &Function) -> Option<Driver> {
         (0x01, 0x06, 0x01) => return Some(Driver::Ahci),
         _ => {}
     }
-    if intel::is_ours(function) {
+    if intel::generation(function).is_some() {
         return Some(Driver::Intel);
     }
     driver_for_virtio(virtio_device_type(&function.info)?)
@@ -273,10 +273,11 @@ fn start_card(plugged: Plugged) -> Result<FoundCard, StartError> {
 }
 
 fn start_intel(function: &mut Function) -> Result<FoundCard, StartError> {
+    let generation = intel::generation(function).ok_or(StartError::NoRegisters)?;
     let registers = intel::registers(function)?;
     let line = (function.msix_entries > 0).then(|| InterruptLine::allocate("intel network card")).flatten();
     let signal = match line {
-        Some(line) if intel::interrupt_by(function, line.msi_message()) => {
+        Some(line) if intel::interrupt_by(function, generation, line.msi_message()) => {
             Signal::Interrupt(line)
         }
         _ => {
@@ -284,7 +285,7 @@ fn start_intel(function: &mut Function) -> Result<FoundCard, StartError> {
             Signal::None
         }
     };
-    let card = IntelCard::open(registers, signal, fallback_address(function))?;
+    let card = IntelCard::open(registers, generation, signal, fallback_address(function))?;
     let card = NetworkCard::Intel(card);
     let place = Place::Pci(function.place);
     tell_card("intel", place, &card, intel::MTU);
