@@ -149,7 +149,8 @@ fn calls_take_the_card_whose_route_fits_best_and_else_one_whose_cable_is_in() {
             (Ipv4Addr::new(10, 0, 0, 7), false, Some(Ipv4Addr::new(10, 0, 0, 7)), None),
         ] {
             links[0].set(outer_link);
-            (by_public.set(None), by_private.set(None));
+            by_public.set(None);
+            by_private.set(None);
             let call = node.connect((to, 1).into()).await;
             assert!(matches!(call, Err(ConnectError::TimedOut { .. })), "nobody is there");
             assert_eq!((by_public.get(), by_private.get()), (public, private), "{to}");

@@ -58,7 +58,8 @@ mod tests {
         };
         ip.emit(&mut Ipv4Packet::new_unchecked(&mut bytes[14..]), &ChecksumCapabilities::default());
         let mut udp = UdpPacket::new_unchecked(&mut bytes[udp_at..]);
-        (udp.set_src_port(SERVER_PORT), udp.set_dst_port(CLIENT_PORT));
+        udp.set_src_port(SERVER_PORT);
+        udp.set_dst_port(CLIENT_PORT);
         udp.set_len(8 + 240 + options.len() as u16);
         bytes[dhcp_at + 236..dhcp_at + 240].copy_from_slice(&[99, 130, 83, 99]);
         bytes[dhcp_at + 240..].copy_from_slice(options);

@@ -41,6 +41,37 @@ fn what_other_systems_wrote_holds_where_the_file_is_silent() {
     assert_eq!((own.cache, own.index), (Some(64 << 20), Some(32 << 20)));
 }
 
+/// What the next test's text says of them.
+fn four_networks() -> [NetworkSettings; NETWORKS_MAX] {
+    [
+        NetworkSettings {
+            card: Some(Card::Address([0x52, 0x54, 0, 0x12, 0x34, 0x56])),
+            ip: Ip4::Static { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
+            gateway6: Some("fe80::1".parse().unwrap()),
+            mtu: Some(1450),
+            routes: ["10.8.0.0/16 10.0.2.8".parse().unwrap()].to_vec(),
+        },
+        NetworkSettings {
+            card: Some(Card::Pci { bus: 0, device: 3, function: 0 }),
+            ip: Ip4::Static { address: Ipv4Addr::new(10, 1, 0, 7), prefix: 16 },
+            ip6: Ip6::None,
+            mtu: Some(1400),
+            routes: ["10.9.0.0/16 10.1.0.8", "10.10.0.0/16 10.1.0.8"]
+                .map(|route| route.parse().unwrap())
+                .to_vec(),
+            ..NetworkSettings::default()
+        },
+        NetworkSettings::default(),
+        NetworkSettings {
+            ip: Ip4::None,
+            gateway6: Some("fe80::2".parse().unwrap()),
+            ..NetworkSettings::default()
+        },
+    ]
+}
+
 #[test]
 fn every_key_is_read() {
     let settings = parse(
@@ -54,33 +85,7 @@ fn every_key_is_read() {
     );
     let expected = Settings {
         sysname: "barn".to_string(),
-        networks: [
-            NetworkSettings {
-                card: Some(Card::Address([0x52, 0x54, 0, 0x12, 0x34, 0x56])),
-                ip: Ip4::Static { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
-                gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
-                ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
-                gateway6: Some("fe80::1".parse().unwrap()),
-                mtu: Some(1450),
-                routes: ["10.8.0.0/16 10.0.2.8".parse().unwrap()].to_vec(),
-            },
-            NetworkSettings {
-                card: Some(Card::Pci { bus: 0, device: 3, function: 0 }),
-                ip: Ip4::Static { address: Ipv4Addr::new(10, 1, 0, 7), prefix: 16 },
-                ip6: Ip6::None,
-                mtu: Some(1400),
-                routes: ["10.9.0.0/16 10.1.0.8", "10.10.0.0/16 10.1.0.8"]
-                    .map(|route| route.parse().unwrap())
-                    .to_vec(),
-                ..NetworkSettings::default()
-            },
-            NetworkSettings::default(),
-            NetworkSettings {
-                ip: Ip4::None,
-                gateway6: Some("fe80::2".parse().unwrap()),
-                ..NetworkSettings::default()
-            },
-        ],
+        networks: four_networks(),
         venti: ["10.0.2.0/24", "127.0.0.1/32"].map(|network| network.parse().unwrap()).to_vec(),
         http: ["fd00::/64".parse().unwrap()].to_vec(),
         p9: ["10.0.0.0/8".parse().unwrap()].to_vec(),
