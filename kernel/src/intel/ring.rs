@@ -1,7 +1,8 @@
 //! The two rings of descriptors, and a buffer for each.
 //!
-//! Knows descriptors of the old kind (82574 datasheet, 7.1.4 and 7.2.3), and the advanced ones of newer cards (82576 datasheet, 7.1.5
-//! and 7.2.2.3), which are as long. Must not know registers. A descriptor is written whole each time that it goes to the card, so what the card left in it does not matter; buffers belong to their place and never move.
+//! Knows descriptors of the old kind (82574 datasheet, 7.1.4 and 7.2.3), and the advanced ones of newer cards (82576 datasheet,
+//! 7.1.5 and 7.2.2.3), which are as long. Must not know registers. A descriptor is written whole each time that it goes to the
+//! card, so what the card left in it does not matter; buffers belong to their place and never move.
 
 use super::{Generation, Problem};
 use crate::memory::mmio::Registers;
