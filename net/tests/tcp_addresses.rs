@@ -4,17 +4,19 @@
 
 mod tcp_support;
 
+use embedded_io_async::{Read, Write};
 use net::clock::{Clock, Instant};
 use net::tcp::{
-    Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, LookupError, NetSettings, SettingsError, Stack,
+    Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, LookupError, NetSettings, ReadHalf, SettingsError,
+    Stack, WriteHalf,
 };
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as WireDuration;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, EthernetFrame,
-    EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpAddress,
-    IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr,
-    NdiscRouterFlags, UdpPacket, UdpRepr,
+    ArpOperation, ArpPacket, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
+    EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Icmpv6Repr,
+    IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation,
+    NdiscRepr, NdiscRouterFlags, UdpPacket, UdpRepr,
 };
 use std::cell::RefCell;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -30,12 +32,14 @@ const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 253);
 const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 
 fn settings(ipv4: Ipv4Settings, ipv6: Ipv6Settings) -> NetSettings {
-    NetSettings { ipv4, ipv6, mtu: None }
+    NetSettings { ipv4, ipv6, ..NetSettings::default() }
 }
 
 /// A DHCP server with one address to give, and a switch.
 #[derive(Clone)]
 struct DhcpServer {
+    /// The largest packet that it says the network carries.
+    mtu: Rc<RefCell<Option<u16>>>,
     answers: Rc<RefCell<bool>>,
     heard: Rc<RefCell<Vec<DhcpMessageType>>>,
     /// From where it sends.
@@ -44,7 +48,8 @@ struct DhcpServer {
 
 impl DhcpServer {
     fn start(world: &World, hub: &Hub, source: Ipv4Addr, lease_seconds: u32) -> DhcpServer {
-        let server = DhcpServer { answers: Rc::new(RefCell::new(true)), heard: Rc::default(), source };
+        let answers = Rc::new(RefCell::new(true));
+        let server = DhcpServer { mtu: Rc::default(), answers, heard: Rc::default(), source };
         let (running, mut card) = (server.clone(), hub.card(254));
         world.spawn(async move {
             loop {
@@ -75,7 +80,10 @@ impl DhcpServer {
             DhcpMessageType::Request => DhcpMessageType::Ack,
             _ => return None,
         };
+        let asks_for_mtu = request.parameter_request_list.is_some_and(|list| list.contains(&26));
         if *self.answers.borrow() {
+            let mtu = self.mtu.borrow().filter(|_| asks_for_mtu).map(u16::to_be_bytes);
+            let mtu = mtu.as_ref().map(|mtu| DhcpOption { kind: 26, data: mtu });
             let reply = DhcpRepr {
                 message_type: answer,
                 your_ip: LEASED,
@@ -88,6 +96,7 @@ impl DhcpServer {
                 client_identifier: None,
                 parameter_request_list: None,
                 max_size: None,
+                additional_options: mtu.as_slice(),
                 ..request
             };
             self.send(card, &reply);
@@ -146,6 +155,61 @@ fn a_lease_is_won_renewed_lost_and_won_again() {
         *server.answers.borrow_mut() = true;
         stack.addresses_changed().await;
         assert_eq!(stack.status(Instant::default()).ipv4.address(), Some(LEASED));
+    });
+}
+
+/// Sends so many bytes from one half to the other; the largest frame meanwhile.
+async fn largest_frame(hub: &Hub, from: &mut WriteHalf, to: &mut ReadHalf) -> usize {
+    hub.largest.set(0);
+    let data = vec![7; 100_000];
+    let receive = async {
+        let mut received = vec![0; data.len()];
+        to.read_exact(&mut received).await.map(|()| received)
+    };
+    let (sent, received) = futures_util::future::join(from.write_all(&data), receive).await;
+    sent.unwrap();
+    assert_eq!(received.unwrap(), data);
+    hub.largest.get()
+}
+
+#[test]
+fn no_packet_is_larger_than_the_lease_allows() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let server = DhcpServer::start(&world, &hub, SERVER, 600);
+    *server.mtu.borrow_mut() = Some(1450);
+    let (stack, client) = (host(&hub, 2, dhcp(), limits()), host(&hub, 3, fixed(3), limits()));
+    let clock = world.clone();
+    world.run(MINUTE, async move {
+        stack.addresses_changed().await;
+        assert_eq!(stack.status(clock.now()).mtu, 1450);
+        let mut listener = stack.listen(1).unwrap();
+        let (mut reader, mut writer) = client.connect((LEASED, 1).into()).await.unwrap().split();
+        let (mut own_reader, mut own_writer) = listener.accept().await.split();
+        assert_eq!(largest_frame(&hub, &mut own_writer, &mut reader).await, 1464);
+        assert_eq!(largest_frame(&hub, &mut writer, &mut own_reader).await, 1464, "as our MSS says");
+    });
+}
+
+#[test]
+fn no_packet_is_larger_than_a_router_says_and_connections_stand_when_it_says_so() {
+    let world = World::default();
+    let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
+    let auto = settings(Ipv4Settings::None, Ipv6Settings::Auto);
+    let (stack, client) = (host(&hub, 1, auto.clone(), limits()), host(&hub, 2, auto, limits()));
+    let router = hub.card(200);
+    let clock = world.clone();
+    world.run(MINUTE, async move {
+        let mut listener = stack.listen(1).unwrap();
+        let own = stack.status(clock.now()).ipv6[0].address;
+        let (mut reader, _writer) = client.connect((own, 1).into()).await.unwrap().split();
+        let (_own_reader, mut own_writer) = listener.accept().await.split();
+        assert_eq!(largest_frame(&hub, &mut own_writer, &mut reader).await, 1514);
+        for (mtu, frame) in [(1400, 1414), (1279, 1514), (1280, 1294), (9000, 1514)] {
+            router.send(&router_advert(router.address, Some(mtu)));
+            stack.addresses_changed().await;
+            assert_eq!(largest_frame(&hub, &mut own_writer, &mut reader).await, frame, "{mtu}");
+        }
     });
 }
 
@@ -223,13 +287,13 @@ fn start_router(world: &World, hub: &Hub) {
                         .is_ok_and(|icmp| icmp.msg_type() == Icmpv6Message::RouterSolicit)
             });
             if asked {
-                card.send(&router_advert(card.address));
+                card.send(&router_advert(card.address, None));
             }
         }
     });
 }
 
-fn router_advert(hardware: [u8; 6]) -> Vec<u8> {
+fn router_advert(hardware: [u8; 6], mtu: Option<u32>) -> Vec<u8> {
     let (router, all) =
         (Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
     let advert = Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert {
@@ -239,7 +303,7 @@ fn router_advert(hardware: [u8; 6]) -> Vec<u8> {
         reachable_time: WireDuration::from_secs(0),
         retrans_time: WireDuration::from_secs(0),
         lladdr: Some(EthernetAddress(hardware).into()),
-        mtu: None,
+        mtu,
         prefix_info: Some(NdiscPrefixInformation {
             prefix_len: 64,
             flags: NdiscPrefixInfoFlags::ADDRCONF | NdiscPrefixInfoFlags::ON_LINK,
@@ -269,7 +333,7 @@ fn routers_give_ipv6_addresses_that_can_be_called() {
     let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
     start_router(&world, &hub);
     let auto = settings(Ipv4Settings::None, Ipv6Settings::Auto);
-    let (stack, client) = (host(&hub, 1, auto, limits()), host(&hub, 2, auto, limits()));
+    let (stack, client) = (host(&hub, 1, auto.clone(), limits()), host(&hub, 2, auto, limits()));
     world.run(MINUTE, async move {
         for node in [&stack, &client] {
             while node.status(Instant::default()).ipv6_gateway.is_none() {
@@ -301,9 +365,12 @@ fn impossible_cards_and_settings_are_refused() {
     let now = world.now();
     let made = Stack::new(card, fixed(1), limits(), Seeded::new(1), now);
     assert_eq!(made.err(), Some(SettingsError::HardwareAddress([1, 0, 0, 0, 0, 1])));
+    let small = NetSettings { mtu: Some(576), ..fixed(1) };
+    let made = Stack::new(hub.card(1), small, limits(), Seeded::new(1), now);
+    assert_eq!(made.err(), Some(SettingsError::Mtu(576)));
     let large = NetSettings { mtu: Some(9000), ..fixed(1) };
-    let made = Stack::new(hub.card(1), large, limits(), Seeded::new(1), now);
-    assert_eq!(made.err(), Some(SettingsError::Mtu(9000)), "the card takes 1500");
+    let (stack, _) = Stack::new(hub.card(1), large, limits(), Seeded::new(1), now).unwrap();
+    assert_eq!(stack.status(now).mtu, 1500, "as the card takes no more");
 }
 
 /// A name server: an address a name, and how many of the first questions it leaves unanswered.

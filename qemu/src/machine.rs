@@ -1,6 +1,7 @@
 //! One QEMU machine: its arguments, its life, and the ways to end it. Knows QEMU; knows nothing of venti.
 
 use crate::accelerator::Accelerator;
+pub use crate::nic::Nic;
 use crate::serial::Serial;
 use crate::wire::WirePorts;
 use crate::{qmp, screen};
@@ -34,29 +35,6 @@ pub enum Bus {
     Nvme,
     /// SATA.
     Ahci,
-}
-
-/// The network card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Nic {
-    /// virtio-net.
-    Virtio,
-    /// Intel 82574.
-    E1000e,
-    /// Intel 82540EM.
-    E1000,
-}
-
-impl Nic {
-    /// What QEMU calls it, on a machine with PCI or without.
-    fn device(self, has_pci: bool) -> &'static str {
-        match self {
-            Nic::Virtio if has_pci => "virtio-net-pci",
-            Nic::Virtio => "virtio-net-device",
-            Nic::E1000e => "e1000e",
-            Nic::E1000 => "e1000",
-        }
-    }
 }
 
 /// A TCP port of the guest, reachable from this machine's loopback.
@@ -106,6 +84,8 @@ pub struct Spec {
     pub nic: Nic,
     /// What the network card hangs on.
     pub network: Network,
+    /// What a second card of that kind hangs on, if there is one: a cable to this process.
+    pub second_cable: Option<WirePorts>,
     /// Where the guest finds randomness.
     pub randomness: Randomness,
 }
@@ -173,6 +153,7 @@ impl Spec {
             machine: "q35".into(),
             nic: Nic::Virtio,
             network: Network::Own,
+            second_cable: None,
             randomness: Randomness::Both,
         }
     }
@@ -214,6 +195,9 @@ impl Spec {
             // The file with its variables in it: they are forgotten when QEMU ends, so every start is a first one.
             Firmware::Uefi => add(&["-bios", path_text(&ovmf()?)?]),
         }
+        if !self.nic.is_known() {
+            bail!("{QEMU} has no network card {:?}: it takes QEMU 8.0 or newer", self.nic);
+        }
         let disks = self.disk_arguments()?;
         add(&disks.iter().map(String::as_str).collect::<Vec<_>>());
         let mut card = format!("{},netdev=net0", self.nic.device(self.has_pci()));
@@ -221,6 +205,10 @@ impl Spec {
             card += &format!(",mac=52:54:00:67:72:{number:02x}");
         }
         add(&["-netdev", &self.netdev(), "-device", &card]);
+        if let Some(ports) = self.second_cable {
+            let card = format!("{},netdev=net1", self.nic.device(self.has_pci()));
+            add(&["-netdev", &cable("net1", ports), "-device", &card]);
+        }
         if matches!(self.randomness, Randomness::Device | Randomness::Both) {
             add(&["-device", if self.has_pci() { "virtio-rng-pci" } else { "virtio-rng-device" }]);
         }
@@ -287,9 +275,7 @@ impl Spec {
                 "user,id=net0".to_owned() + &self.forwards.iter().map(forward).collect::<String>()
             }
             Network::Silent => "hubport,hubid=0,id=net0".into(),
-            Network::Cable(WirePorts { here, there }) | Network::Shared(WirePorts { here, there }, _) => {
-                format!("socket,id=net0,udp=127.0.0.1:{here},localaddr=127.0.0.1:{there}")
-            }
+            Network::Cable(ports) | Network::Shared(ports, _) => cable("net0", ports),
         }
     }
 
@@ -311,6 +297,11 @@ impl Spec {
         let serial = Serial::capture(child.stdout.take(), child.stderr.take());
         Ok(Machine { child, serial, qmp_path, _sockets: sockets, started })
     }
+}
+
+/// A cable to this process.
+fn cable(name: &str, WirePorts { here, there }: WirePorts) -> String {
+    format!("socket,id={name},udp=127.0.0.1:{here},localaddr=127.0.0.1:{there}")
 }
 
 /// Options of a disk of which the requests that a rule names fail with an I/O error.
@@ -405,7 +396,12 @@ impl Machine {
 
     /// Pulls the network cable, or puts it in again.
     pub fn set_link(&self, up: bool) -> Result<()> {
-        qmp::execute(&self.qmp_path, "set_link", &json!({ "name": "net0", "up": up }))
+        self.set_link_of("net0", up)
+    }
+
+    /// The same of one cable among several.
+    pub fn set_link_of(&self, name: &str, up: bool) -> Result<()> {
+        qmp::execute(&self.qmp_path, "set_link", &json!({ "name": name, "up": up }))
     }
 
     /// What stands on the machine's screen.

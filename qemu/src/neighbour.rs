@@ -50,6 +50,8 @@ struct Host {
     cable: Cable,
     began: Instant,
     next_port: u16,
+    own: Ipv4Addr,
+    machine: Ipv4Addr,
 }
 
 /// The cable as smoltcp wants it.
@@ -65,16 +67,31 @@ struct Cable {
 impl Neighbour {
     /// A host at this end of a cable.
     pub fn new(wire: Wire) -> Neighbour {
+        Neighbour::on(wire, OWN, MACHINE, None)
+    }
+
+    /// A host with the address `own` on a network where the machine has the address `machine`; `far` is an address behind it,
+    /// whose packets it takes as well.
+    pub fn on(wire: Wire, own: Ipv4Addr, machine: Ipv4Addr, far: Option<Ipv4Addr>) -> Neighbour {
         let mut cable = Cable { wire, inbox: VecDeque::new(), machine: None, echoes: 0, stranger: None };
         let began = Instant::now();
         let mut config = Config::new(HardwareAddress::Ethernet(HARDWARE));
         config.random_seed = 1;
         let mut iface = Interface::new(config, &mut cable, smoltcp::time::Instant::ZERO);
         iface.update_ip_addrs(|list| {
-            list.extend([IpCidr::new(OWN.into(), 24), IpCidr::new(OWN6.into(), 64)]);
+            list.extend([IpCidr::new(own.into(), 24), IpCidr::new(OWN6.into(), 64)]);
+            list.extend(far.map(|far| IpCidr::new(far.into(), 32)));
         });
         let sockets = SocketSet::new(Vec::new());
-        Neighbour(Rc::new(RefCell::new(Host { iface, sockets, cable, began, next_port: 49_152 })))
+        Neighbour(Rc::new(RefCell::new(Host {
+            iface,
+            sockets,
+            cable,
+            began,
+            next_port: 49_152,
+            own,
+            machine,
+        })))
     }
 
     /// Sends a frame of any kind.
@@ -108,7 +125,8 @@ impl Neighbour {
                 return Ok(machine);
             }
             ensure!(Instant::now() < deadline, "the machine answers no ARP request");
-            self.send(&wire::arp(HARDWARE, OWN, MACHINE, None));
+            let (own, machine) = (self.0.borrow().own, self.0.borrow().machine);
+            self.send(&wire::arp(HARDWARE, own, machine, None));
             self.turn_for(Duration::from_millis(50));
         }
     }
@@ -119,7 +137,7 @@ impl Neighbour {
         let deadline = Instant::now() + limit;
         let before = self.0.borrow().cable.echoes;
         let (packet, kind) = match address {
-            IpAddr::V4(address) => (wire::ping4(OWN, address, PING), EthernetProtocol::Ipv4),
+            IpAddr::V4(address) => (wire::ping4(self.0.borrow().own, address, PING), EthernetProtocol::Ipv4),
             IpAddr::V6(address) => (wire::ping6(OWN6, address, PING), EthernetProtocol::Ipv6),
         };
         while self.0.borrow().cable.echoes == before {
@@ -151,6 +169,24 @@ impl Neighbour {
             State::Established | State::CloseWait => Ok(stream),
             _ => bail!("{to} refuses connections"),
         }
+    }
+}
+
+impl Neighbour {
+    /// The next connection from the machine to `port` of this host.
+    pub fn accept(&self, port: u16, limit: Duration) -> Result<NeighbourStream> {
+        let stream = {
+            let mut host = self.0.borrow_mut();
+            let buffer = || SocketBuffer::new(vec![0; BUFFER_LEN]);
+            let handle = host.sockets.add(Socket::new(buffer(), buffer()));
+            let listens = host.sockets.get_mut::<Socket<'_>>(handle).listen(port);
+            listens.map_err(|error| anyhow::anyhow!("port {port}: {error}"))?;
+            NeighbourStream { host: self.clone(), handle, limit }
+        };
+        stream
+            .wait(|socket| socket.may_recv().then_some(()))
+            .with_context(|| format!("nobody calls port {port}"))?;
+        Ok(stream)
     }
 }
 

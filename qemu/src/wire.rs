@@ -8,7 +8,7 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, Icmpv4Packet,
     Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr,
-    TcpPacket, TcpRepr,
+    TcpPacket, TcpRepr, UdpPacket, UdpRepr,
 };
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -117,6 +117,17 @@ pub fn tcp(from: Ipv4Addr, to: Ipv4Addr, segment: &TcpRepr<'_>) -> Vec<u8> {
             &target,
             &ChecksumCapabilities::default(),
         );
+    })
+}
+
+/// A datagram.
+pub fn udp(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), data: &[u8]) -> Vec<u8> {
+    let repr = UdpRepr { src_port: from.1, dst_port: to.1 };
+    let (source, target) = (IpAddress::Ipv4(from.0), IpAddress::Ipv4(to.0));
+    ipv4(from.0, to.0, IpProtocol::Udp, repr.header_len() + data.len(), |payload| {
+        let fill = |payload: &mut [u8]| payload.copy_from_slice(data);
+        let checksums = ChecksumCapabilities::default();
+        repr.emit(&mut UdpPacket::new_unchecked(payload), &source, &target, data.len(), fill, &checksums);
     })
 }
 

@@ -50,7 +50,15 @@ pub struct Devices {
     /// Disks, by their own names.
     pub disks: Vec<Rc<Disk>>,
     /// Network cards, by their place.
-    pub cards: Vec<NetworkCard>,
+    pub cards: Vec<FoundCard>,
+}
+
+/// A network card, and where it is plugged in.
+pub struct FoundCard {
+    /// The card.
+    pub card: NetworkCard,
+    /// Where it is.
+    pub place: Place,
 }
 
 /// What drives a device.
@@ -72,7 +80,7 @@ fn driver_for(function: &Function) -> Option<Driver> {
         (0x01, 0x06, 0x01) => return Some(Driver::Ahci),
         _ => {}
     }
-    if intel::is_ours(function) {
+    if intel::generation(function).is_some() {
         return Some(Driver::Intel);
     }
     driver_for_virtio(virtio_device_type(&function.info)?)
@@ -255,29 +263,33 @@ async fn serve_disk(disk: &VirtioBlock<Attached>, signal: &Signal) {
     }
 }
 
-fn start_card(plugged: Plugged) -> Result<NetworkCard, StartError> {
+fn start_card(plugged: Plugged) -> Result<FoundCard, StartError> {
     let Plugged { place, transport, queues, configuration, fallback } = plugged;
     let card = VirtioNetwork::open::<KernelHal>(transport, queues, configuration, fallback)?;
     let mtu = card.mtu();
     let card = NetworkCard::Virtio(card);
     tell_card("virtio", place, &card, mtu);
-    Ok(card)
+    Ok(FoundCard { card, place })
 }
 
-fn start_intel(function: &mut Function) -> Result<NetworkCard, StartError> {
+fn start_intel(function: &mut Function) -> Result<FoundCard, StartError> {
+    let generation = intel::generation(function).ok_or(StartError::NoRegisters)?;
     let registers = intel::registers(function)?;
     let line = (function.msix_entries > 0).then(|| InterruptLine::allocate("intel network card")).flatten();
     let signal = match line {
-        Some(line) if intel::interrupt_by(function, line.msi_message()) => Signal::Interrupt(line),
+        Some(line) if intel::interrupt_by(function, generation, line.msi_message()) => {
+            Signal::Interrupt(line)
+        }
         _ => {
             log::warn!("pci {}: no interrupts by message; looking at it every millisecond", function.place);
             Signal::None
         }
     };
-    let card = IntelCard::open(registers, signal, fallback_address(function))?;
+    let card = IntelCard::open(registers, generation, signal, fallback_address(function))?;
     let card = NetworkCard::Intel(card);
-    tell_card("intel", Place::Pci(function.place), &card, intel::MTU);
-    Ok(card)
+    let place = Place::Pci(function.place);
+    tell_card("intel", place, &card, intel::MTU);
+    Ok(FoundCard { card, place })
 }
 
 /// Locally administered, and the same at each start.

@@ -1,9 +1,10 @@
 //! Network cards of Intel's 8254x and 82574 family (Intel, "82574 GbE Controller Family Datasheet", and "PCI/PCI-X Family of
-//! Gigabit Ethernet Controllers Software Developer's Manual").
+//! Gigabit Ethernet Controllers Software Developer's Manual"), and of the 82576, I350 and I210 family.
 //!
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | `register` | registers and their bits | the order in which they are used |
+//! | `generation` | what differs between older and newer cards | frames |
 //! | `ring` | descriptors and buffers, and who has them | registers |
 //!
 //! Knows frames: where the card puts them, where it fetches them. Must not know what is in them. As with virtio cards, frames are
@@ -12,11 +13,13 @@
 //!
 //! What the card writes is not believed: lengths are checked, and of frames only those that it was given count as sent.
 
+mod generation;
 mod register;
 mod ring;
 #[cfg(test)]
 mod tests;
 
+use crate::interrupts::MsiMessage;
 use crate::memory::mmio::Registers;
 use crate::pci::Function;
 use crate::pci::msix::Msix;
@@ -24,6 +27,7 @@ use crate::virtio::network::NetworkStatus;
 use crate::virtio::signal::Signal;
 use alloc::rc::Rc;
 use core::mem::ManuallyDrop;
+pub use generation::Generation;
 use net::tcp::Nic;
 use register as reg;
 use ring::{Receiver, RxToken, Sender, TxToken};
@@ -31,8 +35,6 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 const VENDOR: u16 = 0x8086;
-/// 82540EM and 82545EM, which virtual machines have; 82574L and its twin for servers' boards.
-const DEVICES: [u16; 4] = [0x100e, 0x100f, 0x10d3, 0x10f6];
 /// Registers lie in the first window, so many bytes of it are used.
 const REGISTERS_LEN: u32 = 0x8000;
 
@@ -55,6 +57,12 @@ pub enum Problem {
     /// It does not confirm a reset.
     #[error("does not reset")]
     NoReset,
+    /// A queue does not confirm that it is on.
+    #[error("does not switch its queues on")]
+    QueueOff,
+    /// The part that drives the cable does not answer.
+    #[error("does not reach its own PHY")]
+    NoPhy,
     /// It is not there any more.
     #[error("does not answer any more")]
     Gone,
@@ -81,9 +89,9 @@ impl Window for Registers {
     }
 }
 
-/// Whether we drive this function.
-pub fn is_ours(function: &Function) -> bool {
-    function.info.vendor_id == VENDOR && DEVICES.contains(&function.info.device_id)
+/// The generation of this function, if it is a card that we drive.
+pub fn generation(function: &Function) -> Option<Generation> {
+    if function.info.vendor_id == VENDOR { Generation::of(function.info.device_id) } else { None }
 }
 
 /// The registers of `function`, which may reach memory from now on.
@@ -99,6 +107,7 @@ pub fn registers(function: &mut Function) -> Result<Registers, Problem> {
 /// A network card.
 pub struct IntelCard<W: Window> {
     registers: W,
+    generation: Generation,
     /// Kept for ever if the card cannot be stopped.
     receiver: ManuallyDrop<Receiver>,
     sender: ManuallyDrop<Sender>,
@@ -113,20 +122,26 @@ impl<W: Window> IntelCard<W> {
     /// Starts the card. `signal` tells of frames and of the cable; `fallback` is its Ethernet address if it has none.
     ///
     /// # Errors
-    /// [`Problem::NoReset`] or [`Problem::Memory`].
-    pub fn open(registers: W, signal: Signal, fallback: [u8; 6]) -> Result<IntelCard<W>, Problem> {
-        reset(&registers)?;
+    /// [`Problem::NoReset`], [`Problem::QueueOff`], [`Problem::NoPhy`] or [`Problem::Memory`].
+    pub fn open(
+        registers: W,
+        generation: Generation,
+        signal: Signal,
+        fallback: [u8; 6],
+    ) -> Result<IntelCard<W>, Problem> {
+        reset(&registers, generation)?;
         let mut card = IntelCard {
-            receiver: ManuallyDrop::new(Receiver::new()?),
-            sender: ManuallyDrop::new(Sender::new()?),
+            receiver: ManuallyDrop::new(Receiver::new(generation)?),
+            sender: ManuallyDrop::new(Sender::new(generation)?),
             registers,
+            generation,
             signal,
             starving: false,
             broken: false,
             status: Rc::new(NetworkStatus::default()),
         };
         card.status.address.set(card.set_address(fallback));
-        card.begin();
+        card.begin()?;
         card.status.link.set(card.read_link());
         Ok(card)
     }
@@ -153,12 +168,12 @@ impl<W: Window> IntelCard<W> {
         fallback
     }
 
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Result<(), Problem> {
         let write = |register, value| self.registers.write(register, value);
         let control = self.registers.read(reg::CONTROL);
-        write(reg::CONTROL, (control | reg::CONTROL_SET) & !reg::CONTROL_CLEAR);
+        write(reg::CONTROL, (control | self.generation.control()) & !reg::CONTROL_CLEAR);
         (0..reg::MULTICAST_WORDS).for_each(|word| write(reg::MULTICAST + 4 * word, 0));
-        for register in [reg::RX_FILTER, reg::RX_CHECKSUM, reg::RX_QUEUES, reg::RX_DELAY, reg::RX_DELAY_MAX] {
+        for register in [reg::RX_FILTER, reg::RX_CHECKSUM, reg::RX_QUEUES] {
             write(register, 0);
         }
         let (receive, send) = (self.receiver.ring(), self.sender.ring());
@@ -169,16 +184,11 @@ impl<W: Window> IntelCard<W> {
             write(base + reg::RING_HEAD, 0);
             write(base + reg::RING_TAIL, 0);
         }
-        write(reg::TX_GAP, reg::TX_GAP_COPPER);
-        write(reg::TX_DELAY, 0);
-        write(reg::TX_DELAY_MAX, 0);
-        let descriptors = self.registers.read(reg::TX + reg::RING_CONTROL);
-        write(reg::TX + reg::RING_CONTROL, descriptors | reg::COUNT_DESCRIPTORS);
-        write(reg::VECTORS, reg::VECTORS_ALL_TO_FIRST);
-        write(reg::AUTO_CLEAR, reg::CAUSES_OF_QUEUES | reg::CAUSE_OTHER);
+        self.generation.prepare(&self.registers)?;
         write(reg::TX_CONTROL, reg::TX_CONTROL_ON);
         write(reg::RX_CONTROL, reg::RX_CONTROL_ON);
         self.tell();
+        Ok(())
     }
 
     fn read_link(&self) -> bool {
@@ -192,8 +202,7 @@ impl<W: Window> IntelCard<W> {
             self.give_up(Problem::Gone);
             return;
         }
-        let causes = self.registers.read(reg::CAUSES);
-        self.registers.write(reg::CAUSES, causes);
+        self.generation.acknowledge(&self.registers);
         let up = status & reg::STATUS_LINK_UP != 0;
         if self.status.link.replace(up) != up {
             log::info!("network card: link {}", if up { "up" } else { "down" });
@@ -240,14 +249,13 @@ impl<W: Window> IntelCard<W> {
     }
 
     fn interrupts_on(&self) {
-        let queues = if self.starving { reg::CAUSES_OF_SENDING } else { reg::CAUSES_OF_RECEIVING };
-        self.registers.write(reg::INTERRUPTS_ON, queues | reg::CAUSE_OTHER | reg::CAUSE_LINK);
+        self.generation.interrupts_on(&self.registers, self.starving);
     }
 }
 
 /// Stops the card and brings it to its first state: it touches no memory of ours from here on.
-fn reset<W: Window>(registers: &W) -> Result<(), Problem> {
-    registers.write(reg::INTERRUPTS_OFF, u32::MAX);
+fn reset<W: Window>(registers: &W, generation: Generation) -> Result<(), Problem> {
+    generation.interrupts_off(registers);
     registers.write(reg::RX_CONTROL, 0);
     registers.write(reg::TX_CONTROL, 0);
     registers.write(reg::CONTROL, registers.read(reg::CONTROL) | reg::CONTROL_RESET);
@@ -262,16 +270,17 @@ fn reset<W: Window>(registers: &W) -> Result<(), Problem> {
     if !(0..READS_MAX).any(|_| is_reset(registers.read(reg::CONTROL))) {
         return Err(Problem::NoReset);
     }
-    registers.write(reg::INTERRUPTS_OFF, u32::MAX);
-    registers.write(reg::CAUSES, registers.read(reg::CAUSES));
+    generation.interrupts_off(registers);
+    generation.acknowledge(registers);
     Ok(())
 }
 
-/// Sends the card's interrupts to `message` if it has a table of messages.
-pub fn interrupt_by(function: &mut Function, message: crate::interrupts::MsiMessage) -> bool {
+/// Sends the card's interrupts to `message` if it has a table of messages with as many entries as it uses.
+pub fn interrupt_by(function: &mut Function, generation: Generation, message: MsiMessage) -> bool {
     let bars = function.bars();
-    let Some(msix) = Msix::find(&function.configuration, function.place, &bars) else { return false };
-    msix.set(0, message);
+    let msix = Msix::find(&function.configuration, function.place, &bars);
+    let Some(msix) = msix.filter(|msix| msix.entries() >= generation.messages()) else { return false };
+    (0..generation.messages()).for_each(|entry| msix.set(entry, message));
     msix.enable(&mut function.configuration, function.place);
     true
 }
@@ -334,14 +343,14 @@ impl<W: Window> Nic for IntelCard<W> {
             self.signal.wait().await;
             self.attend();
         }
-        self.registers.write(reg::INTERRUPTS_OFF, u32::MAX);
+        self.generation.interrupts_off(&self.registers);
         self.starving = false;
     }
 }
 
 impl<W: Window> Drop for IntelCard<W> {
     fn drop(&mut self) {
-        if reset(&self.registers).is_ok() {
+        if reset(&self.registers, self.generation).is_ok() {
             // SAFETY: dropped here alone, and not used after.
             unsafe { ManuallyDrop::drop(&mut self.receiver) };
             // SAFETY: as above.

@@ -1,9 +1,10 @@
 //! The two rings of descriptors, and a buffer for each.
 //!
-//! Knows descriptors of the old kind (82574 datasheet, 7.1.4 and 7.2.3). Must not know registers. A descriptor is written whole each
-//! time that it goes to the card, so what the card left in it does not matter; buffers belong to their place and never move.
+//! Knows descriptors of the old kind (82574 datasheet, 7.1.4 and 7.2.3), and the advanced ones of newer cards (82576 datasheet,
+//! 7.1.5 and 7.2.2.3), which are as long. Must not know registers. A descriptor is written whole each time that it goes to the
+//! card, so what the card left in it does not matter; buffers belong to their place and never move.
 
-use super::Problem;
+use super::{Generation, Problem};
 use crate::memory::mmio::Registers;
 use crate::virtio::buffer::DmaBuffer;
 use alloc::vec::Vec;
@@ -18,18 +19,35 @@ const DESCRIPTOR_LEN: usize = 16;
 /// The shortest frame that can be one: an Ethernet header.
 const FRAME_MIN: usize = 14;
 
-const LENGTH_AT: usize = 8;
-/// Of a descriptor for sending.
-const COMMAND_AT: usize = 11;
+/// Where a card says what became of a place. Of the old kind, and the advanced one for sending.
 const STATUS_AT: usize = 12;
-const ERRORS_AT: usize = 13;
+/// The advanced one for receiving: status and errors in one word, length behind it.
+const ADVANCED_STATUS_AT: usize = 8;
 const DONE: u8 = 1 << 0;
 const END_OF_FRAME: u8 = 1 << 1;
 /// The frame ends here, add its checksum, say when it is sent.
 const SEND: u8 = 1 << 0 | 1 << 1 | 1 << 3;
+/// The descriptor is an advanced one, with data.
+const ADVANCED: u64 = 1 << 29 | 3 << 20;
+
+/// Which way frames go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Receive,
+    Send,
+}
+
+/// What a card says of a frame.
+struct Arrived {
+    len: usize,
+    whole: bool,
+    faulty: bool,
+}
 
 /// Descriptors in memory that the card reads and writes.
 pub(super) struct Ring {
+    generation: Generation,
+    way: Way,
     descriptors: Registers,
     buffers: Vec<DmaBuffer>,
     /// What `descriptors` is a window on.
@@ -37,7 +55,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    fn new() -> Result<Ring, Problem> {
+    fn new(generation: Generation, way: Way) -> Result<Ring, Problem> {
         let len = PLACES * DESCRIPTOR_LEN;
         let mut memory = DmaBuffer::allocate(len).ok_or(Problem::Memory)?;
         memory.bytes().fill(0);
@@ -47,7 +65,7 @@ impl Ring {
         let buffer = || DmaBuffer::allocate(BUFFER_LEN).ok_or(Problem::Memory);
         let mut buffers = (0..PLACES).map(|_| buffer()).collect::<Result<Vec<_>, _>>()?;
         buffers.iter_mut().for_each(|buffer| buffer.bytes().fill(0));
-        Ok(Ring { descriptors, buffers, _memory: memory })
+        Ok(Ring { generation, way, descriptors, buffers, _memory: memory })
     }
 
     /// Where it lies.
@@ -61,19 +79,43 @@ impl Ring {
     }
 
     fn is_done(&self, place: usize) -> bool {
-        let done = self.descriptors.read8(place * DESCRIPTOR_LEN + STATUS_AT) & DONE != 0;
+        let at = match (self.generation, self.way) {
+            (Generation::Newer, Way::Receive) => ADVANCED_STATUS_AT,
+            _ => STATUS_AT,
+        };
+        let done = self.descriptors.read8(place * DESCRIPTOR_LEN + at) & DONE != 0;
         // What the card wrote before it said so is seen after it.
         fence(Ordering::Acquire);
         done
     }
 
+    /// What the card says of the frame at a place that is done.
+    fn arrived(&self, place: usize) -> Arrived {
+        let word = self.descriptors.read64(place * DESCRIPTOR_LEN + 8);
+        let [a, b, c, d, e, f, ..] = word.to_le_bytes();
+        let (len, status, faulty) = match self.generation {
+            // Length, checksum, status, errors.
+            Generation::Older => (u16::from_le_bytes([a, b]), e, f != 0),
+            // Status of 20 bits, errors of 12, length.
+            Generation::Newer => (u16::from_le_bytes([e, f]), a, u16::from_le_bytes([c, d]) >> 4 != 0),
+        };
+        Arrived { len: usize::from(len), whole: status & END_OF_FRAME != 0, faulty }
+    }
+
     /// Fills a descriptor in, for a frame of `len` bytes to send, or for one to come.
-    fn fill(&self, place: usize, len: u16, command: u8) {
+    fn fill(&self, place: usize, len: u16) {
         let at = place * DESCRIPTOR_LEN;
         let buffer = self.buffers[place].part(0..BUFFER_LEN).cast::<u8>();
-        let rest = u64::from(len) | u64::from(command) << (8 * (COMMAND_AT - LENGTH_AT));
+        let (len, command) = (u64::from(len), u64::from(SEND) << 24);
+        let rest = match (self.way, self.generation) {
+            // Of the advanced kind no second buffer.
+            (Way::Receive, _) => 0,
+            (Way::Send, Generation::Older) => len | command,
+            // The length of this piece, and of the whole.
+            (Way::Send, Generation::Newer) => len | command | ADVANCED | len << 46,
+        };
         self.descriptors.write64(at, buffer.as_ptr().expose_provenance() as u64);
-        self.descriptors.write64(at + LENGTH_AT, rest);
+        self.descriptors.write64(at + 8, rest);
         // The card must not be told before all of it can be seen.
         fence(Ordering::Release);
     }
@@ -89,9 +131,9 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new() -> Result<Receiver, Problem> {
-        let ring = Ring::new()?;
-        (0..PLACES).for_each(|place| ring.fill(place, 0, 0));
+    pub(super) fn new(generation: Generation) -> Result<Receiver, Problem> {
+        let ring = Ring::new(generation, Way::Receive)?;
+        (0..PLACES).for_each(|place| ring.fill(place, 0));
         // All places are news to the card.
         Ok(Receiver { ring, next: 0, untold: PLACES })
     }
@@ -120,11 +162,8 @@ impl Receiver {
             if !self.ring.is_done(self.next) {
                 return (None, malformed);
             }
-            let at = self.next * DESCRIPTOR_LEN;
-            let len = usize::from(self.ring.descriptors.read16(at + LENGTH_AT));
-            let whole = self.ring.descriptors.read8(at + STATUS_AT) & END_OF_FRAME != 0;
-            let errors = self.ring.descriptors.read8(at + ERRORS_AT);
-            if whole && errors == 0 && (FRAME_MIN..=BUFFER_LEN).contains(&len) {
+            let Arrived { len, whole, faulty } = self.ring.arrived(self.next);
+            if whole && !faulty && (FRAME_MIN..=BUFFER_LEN).contains(&len) {
                 return (Some(len), malformed);
             }
             self.give();
@@ -134,7 +173,7 @@ impl Receiver {
 
     /// Gives the next place back to the card.
     fn give(&mut self) {
-        self.ring.fill(self.next, 0, 0);
+        self.ring.fill(self.next, 0);
         self.next = (self.next + 1) % PLACES;
         self.untold += 1;
     }
@@ -156,8 +195,8 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new() -> Result<Sender, Problem> {
-        Ok(Sender { ring: Ring::new()?, next: 0, oldest: 0, untold: 0 })
+    pub(super) fn new(generation: Generation) -> Result<Sender, Problem> {
+        Ok(Sender { ring: Ring::new(generation, Way::Send)?, next: 0, oldest: 0, untold: 0 })
     }
 
     pub(super) fn ring(&self) -> &Ring {
@@ -224,7 +263,7 @@ impl smoltcp::phy::TxToken for TxToken<'_> {
         let sender = self.sender;
         let place = sender.next;
         let result = fill(&mut sender.ring.buffers[place].bytes()[..len]);
-        sender.ring.fill(place, len as u16, SEND);
+        sender.ring.fill(place, len as u16);
         sender.next = (place + 1) % PLACES;
         sender.untold += 1;
         result

@@ -11,13 +11,13 @@ use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
 use net::sntp::{self, INTERVAL, PATIENCE, RETRY};
-use net::tcp::Stack;
+use net::tcp::Networks;
 
 /// A smaller error is set right without a word.
 const WORTH_A_WORD: Duration = Duration::from_secs(1);
 
 /// Asks for good.
-pub(super) async fn run(stack: Stack, live: Rc<Live>) {
+pub(super) async fn run(stack: Networks, live: Rc<Live>) {
     let mut retry = RETRY.0;
     loop {
         let changed = live.changed();
@@ -44,7 +44,7 @@ pub(super) async fn run(stack: Stack, live: Rc<Live>) {
     }
 }
 
-async fn ask(stack: &Stack, server: SocketAddr) -> bool {
+async fn ask(stack: &Networks, server: SocketAddr) -> bool {
     let Ok(socket) = stack.udp(server) else { return false };
     let deadline = sleep_until(time::now().plus(PATIENCE));
     let right = match select(pin!(sntp::ask(&socket, server, time::wall_micros)), pin!(deadline)).await {

@@ -14,14 +14,14 @@ use net::clock::Clock;
 use net::http::{
     CONNECTIONS, Limits, MachineStatus, MemoryStatus, PORT, ProcessorUse, Site, serve_connection,
 };
-use net::tcp::{Stack, TcpStream};
+use net::tcp::{Networks, TcpStream};
 use net::venti::connections::{Connections, Ticket};
 
 /// This machine, as it is shown.
 pub(super) type NodeSite = Site<Part, KernelClock>;
 
 /// Shows the node while anybody may look. Nothing needs to be there yet to be shown.
-pub(super) fn start(stack: &Stack, live: &Rc<Live>) -> Rc<NodeSite> {
+pub(super) fn start(stack: &Networks, live: &Rc<Live>) -> Rc<NodeSite> {
     let shown = stack.clone();
     let connections = Connections::new(CONNECTIONS);
     let sysname = live.get().sysname.clone();
@@ -31,7 +31,7 @@ pub(super) fn start(stack: &Stack, live: &Rc<Live>) -> Rc<NodeSite> {
     site
 }
 
-async fn serve(stack: Stack, live: Rc<Live>, site: Rc<NodeSite>) {
+async fn serve(stack: Networks, live: Rc<Live>, site: Rc<NodeSite>) {
     let port =
         Port { number: PORT, what: "showing the node by HTTP", networks: |settings| settings.http.clone() };
     let take = |stream: TcpStream| {
@@ -43,7 +43,7 @@ async fn serve(stack: Stack, live: Rc<Live>, site: Rc<NodeSite>) {
     port.serve(stack, live, take, drop).await;
 }
 
-fn machine(stack: &Stack) -> MachineStatus {
+fn machine(stack: &Networks) -> MachineStatus {
     let heap = heap::status();
     // Of the frames that small objects hold, those without any are as good as free.
     let free = heap.free + heap.small_reserved.saturating_sub(heap.small_used);
@@ -51,7 +51,7 @@ fn machine(stack: &Stack) -> MachineStatus {
     let processor =
         |status: ProcessorStatus| ProcessorUse { busy_micros: status.busy_micros, jobs: status.jobs };
     let processors = processors::all().into_iter().map(processor).collect();
-    MachineStatus { memory: Some(memory), network: Some(stack.status(time::now())), processors }
+    MachineStatus { memory: Some(memory), networks: stack.status(time::now()), processors }
 }
 
 async fn watch(site: Rc<NodeSite>) {

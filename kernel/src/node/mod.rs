@@ -9,7 +9,7 @@
 //! | `port` | a port that is open while somebody may come |
 //! | `memory` | who may use how much of it |
 //! | `grow` | what is added to the store by itself |
-//! | `network` | the card, its addresses, and saying what they are |
+//! | `network` | the cards, their addresses, and saying what they are |
 //! | `clock` | the time, from a time server |
 //! | `syslog` | the log, sent to a collector |
 //! | `serve` | venti on a port: one task for each connection |
@@ -66,7 +66,7 @@ use live::Live;
 use memory::Shares;
 use net::http::Stage;
 use net::secure::Logins;
-use net::tcp::{Listener, Stack};
+use net::tcp::{Listeners, Networks};
 use net::venti::connections::Connections;
 use net::venti::{PORT, StoreBlocks};
 use port::Port;
@@ -103,7 +103,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
-    let stack = network::start(cards.into_iter(), &settings, shares.tcp);
+    let stack = network::start(cards, &settings, shares.tcp);
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));
@@ -166,7 +166,7 @@ async fn serves(tree: Option<&p9::Tree>) {
 }
 
 /// What needs the network alone.
-fn start_helpers(stack: &Stack, live: &Rc<Live>) {
+fn start_helpers(stack: &Networks, live: &Rc<Live>) {
     spawn(clock::run(stack.clone(), live.clone()));
     spawn(syslog::run(stack.clone(), live.clone()));
 }
@@ -269,13 +269,13 @@ async fn scrub(store: Rc<Store<Part>>, keeper: Rc<Keeper<Part>>, setting: Scrub)
 }
 
 /// Opens a port; if that cannot be, the console says so.
-fn listen(stack: &Stack, port: u16) -> Option<Listener> {
+fn listen(stack: &Networks, port: u16) -> Option<Listeners> {
     let listener = stack.listen(port);
     listener.inspect_err(|error| log::error!("cannot listen on port {port}: {error}")).ok()
 }
 
 /// Serves venti while anybody may use it.
-fn serve(store: &Rc<Store<Part>>, stack: &Stack, live: &Rc<Live>, shares: &Shares) -> Rc<VentiService> {
+fn serve(store: &Rc<Store<Part>>, stack: &Networks, live: &Rc<Live>, shares: &Shares) -> Rc<VentiService> {
     let service = Rc::new(Service {
         blocks: StoreBlocks::new(store.clone(), KernelClock),
         limits: shares.limits,
@@ -290,7 +290,7 @@ fn serve(store: &Rc<Store<Part>>, stack: &Stack, live: &Rc<Live>, shares: &Share
     service
 }
 
-async fn serve_venti(stack: Stack, live: Rc<Live>, service: Rc<VentiService>) {
+async fn serve_venti(stack: Networks, live: Rc<Live>, service: Rc<VentiService>) {
     let port = Port { number: PORT, what: "serving venti", networks: |settings| settings.venti.clone() };
     let refuse = |_| service.strangers.set(service.strangers.get() + 1);
     port.serve(stack, live, |stream| service.take(stream), refuse).await;

@@ -16,7 +16,7 @@ use core::net::IpAddr;
 use net::clock::Clock;
 use net::p9::{CONNECTIONS, Limits, PORT, serve_connection};
 use net::replicate::Peers;
-use net::tcp::{Stack, TcpStream};
+use net::tcp::{Networks, TcpStream};
 use net::tree::{NodeFiles, NodeTree, Rights, Surroundings, Upgrades};
 use net::venti::connections::{Connections, Ticket};
 use storage::fat::NineFat;
@@ -55,11 +55,11 @@ pub(super) fn tree(
 }
 
 /// Serves the tree while anybody may come.
-pub(super) fn start(stack: &Stack, live: &Rc<Live>, tree: Rc<Tree>) {
+pub(super) fn start(stack: &Networks, live: &Rc<Live>, tree: Rc<Tree>) {
     spawn(serve(stack.clone(), live.clone(), tree));
 }
 
-async fn serve(stack: Stack, live: Rc<Live>, tree: Rc<Tree>) {
+async fn serve(stack: Networks, live: Rc<Live>, tree: Rc<Tree>) {
     let networks = |settings: &Settings| [&*settings.p9, &settings.names, &settings.admin].concat();
     let port = Port { number: PORT, what: "serving the node's tree by 9P", networks };
     let connections = Connections::new(CONNECTIONS);

@@ -8,7 +8,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::pin::pin;
 use futures_util::future::{Either, select};
-use net::tcp::{Stack, TcpStream};
+use net::tcp::{Networks, TcpStream};
 use storage::settings::{Network, Settings};
 
 /// A port, and who may use it.
@@ -24,7 +24,7 @@ impl Port {
     /// Takes connections for good, those that the settings allow: gives them to `take`, and those of strangers to `refuse`.
     pub(super) async fn serve(
         self,
-        stack: Stack,
+        stack: Networks,
         live: Rc<Live>,
         mut take: impl FnMut(TcpStream),
         mut refuse: impl FnMut(TcpStream),

@@ -13,14 +13,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use net::replicate::{Engine, Keys, Parts, Peers, Road};
-use net::tcp::{ReadHalf, Stack, WriteHalf};
+use net::tcp::{Networks, ReadHalf, WriteHalf};
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use storage::store::Store;
 
 /// Replicates to the peers whose files are in 9fat. `window`: bytes under way to one of them.
 pub(super) fn start(
-    stack: &Stack,
+    stack: &Networks,
     live: &Rc<Live>,
     store: &Rc<Store<Part>>,
     nine_fat: Option<Rc<NineFat<Part>>>,
@@ -43,7 +43,7 @@ async fn run(engine: Engine<Part, Part, KernelClock, KernelRng, Tcp>) {
 
 /// The machine's own network.
 struct Tcp {
-    stack: Stack,
+    stack: Networks,
     live: Rc<Live>,
     keys: Rc<Keys<KernelRng>>,
 }

@@ -20,7 +20,7 @@ use net::auth::UserName;
 use net::clock::Clock;
 use net::replicate::{Keys, WithNames};
 use net::secure::{Door, GOODBYE, Identity, Logins, Means, P9_PORT, Secured, VENTI_PORT};
-use net::tcp::{ReadHalf, Stack, TcpStream, WriteHalf};
+use net::tcp::{Networks, ReadHalf, TcpStream, WriteHalf};
 use net::tree::{NodeFiles, Rights};
 use net::venti::Allowed;
 use net::venti::connections::Connections;
@@ -56,7 +56,7 @@ pub(super) fn open(
 
 impl Behind {
     /// Serves both while anybody is listed.
-    pub(super) fn start(self: &Rc<Self>, stack: &Stack, live: &Rc<Live>, service: &Rc<VentiService>) {
+    pub(super) fn start(self: &Rc<Self>, stack: &Networks, live: &Rc<Live>, service: &Rc<VentiService>) {
         let venti = Port { number: VENTI_PORT, what: "serving venti with authentication", networks };
         let (behind, service) = (self.clone(), service.clone());
         let take = move |stream| spawn(behind.clone().venti(stream, service.clone()));

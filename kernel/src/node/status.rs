@@ -14,13 +14,13 @@ use core::fmt;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
-use net::tcp::Stack;
+use net::tcp::Networks;
 use storage::store::Store;
 
 /// Prints for good, every so many seconds.
 pub(super) async fn print<B>(
     store: Option<Rc<Store<Part>>>,
-    stack: Option<Stack>,
+    stack: Option<Networks>,
     service: Option<Rc<Service<B>>>,
     live: Rc<Live>,
 ) {
@@ -34,7 +34,7 @@ pub(super) async fn print<B>(
         let memory = heap::status();
         let heap = memory.small_used + memory.large_used;
         let connections = service.as_ref().map_or(0, |service| service.connections.open());
-        let tcp = stack.as_ref().map(|stack| stack.status(time::now()).tcp).unwrap_or_default();
+        let tcp = stack.as_ref().map(|stack| stack.totals(time::now()).tcp).unwrap_or_default();
         let buffers = tcp.buffer_bytes;
         match &store {
             Some(store) => {

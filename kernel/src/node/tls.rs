@@ -14,7 +14,7 @@ use core::cell::Cell;
 use net::clock::Clock;
 use net::replicate::{Keys, WithNames};
 use net::secure::Logins;
-use net::tcp::{Stack, TcpStream};
+use net::tcp::{Networks, TcpStream};
 use net::tls13::{Ours, PORT, files, serve_venti};
 use net::venti::connections::Ticket;
 use storage::fat::NineFat;
@@ -34,7 +34,7 @@ struct Tls {
 
 /// Serves those whom the node trusts, once it trusts anybody. The list of them is read anew for each connection.
 pub(super) async fn run(
-    stack: Stack,
+    stack: Networks,
     fat: Rc<NineFat<Part>>,
     service: Rc<VentiService>,
     keys: Rc<Keys<KernelRng>>,

@@ -4,6 +4,7 @@ use super::response::Status;
 use super::view::{
     HttpView, MachineStatus, NamesView, PeerView, ProcessorUse, Stage, StoreView, VentiView, View, occupied,
 };
+use crate::tcp::NetTotals;
 use crate::venti::connections::{Counters, Operation};
 use crate::venti::latency::{BOUNDS_MICROS, Latencies};
 use alloc::format;
@@ -206,8 +207,8 @@ impl Page {
         if !machine.processors.is_empty() {
             self.processors(&machine.processors)?;
         }
-        if let Some(network) = &machine.network {
-            let (frames, tcp) = (network.frames, network.tcp);
+        if !machine.networks.is_empty() {
+            let NetTotals { frames, tcp } = NetTotals::of(&machine.networks);
             self.counter("network_received_bytes_total", "Bytes of frames received.", frames.bytes_in)?;
             self.counter("network_sent_bytes_total", "Bytes of frames sent.", frames.bytes_out)?;
             self.gauge("tcp_connections", "TCP connections in use.", tcp.open)?;

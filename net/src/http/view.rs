@@ -46,8 +46,8 @@ impl Stage {
 pub struct MachineStatus {
     /// Memory, where the node has some of its own.
     pub memory: Option<MemoryStatus>,
-    /// The network, where the node has one of its own.
-    pub network: Option<NetStatus>,
+    /// The networks, one for each card, where the node has some of its own.
+    pub networks: Vec<NetStatus>,
     /// What works here, where that is known. In a machine of its own, the first is the one that serves.
     pub processors: Vec<ProcessorUse>,
 }

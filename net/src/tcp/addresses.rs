@@ -1,5 +1,6 @@
 //! The interface's addresses and routes: as set, by DHCP, by routers. Knows no connection.
 
+use super::dhcp;
 use super::nic::Traffic;
 use super::router::RouterDiscovery;
 use super::settings::{Ipv4Settings, Ipv6Settings, NetSettings};
@@ -26,6 +27,9 @@ struct Lease {
     gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
     name_servers: Vec<Ipv4Addr, NAME_SERVERS_MAX>,
+    /// The largest packet on its network, if it said so. Of the answer that brought the lease; a renewal that changes this
+    /// alone changes nothing.
+    mtu: Option<u16>,
 }
 
 /// Keeps the interface's addresses as the settings want them.
@@ -55,15 +59,16 @@ impl Addresses {
             let mut retry = socket.get_retry_config();
             retry.discover_timeout = DISCOVER_INTERVAL;
             socket.set_retry_config(retry);
+            socket.set_parameter_request_list(dhcp::ASKED_FOR);
             sockets.add(socket)
         });
         let addresses = Addresses {
-            settings,
             link_local: link_local.filter(|_| settings.ipv6 != Ipv6Settings::None),
             dhcp,
             lease: None,
             lease_changed: now,
             routers: (settings.ipv6 == Ipv6Settings::Auto).then(|| RouterDiscovery::new(hardware, now)),
+            settings,
         };
         addresses.apply(iface);
         addresses
@@ -82,14 +87,15 @@ impl Addresses {
             let heard = heard.is_some_and(|advert| routers.hear(advert, now));
             routers.expire(now) || heard
         });
-        let lease_changed = self.update_lease(sockets, now);
+        let lease_changed = self.update_lease(traffic.take_lease_mtu(), sockets, now);
         if routers_changed || lease_changed {
             self.apply(iface);
         }
         routers_changed || lease_changed
     }
 
-    fn update_lease(&mut self, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
+    /// `mtu`: what the frame said that was just taken in.
+    fn update_lease(&mut self, mtu: Option<u16>, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
         let Some(dhcp) = self.dhcp else { return false };
         let socket = sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp);
         let lease = match socket.poll() {
@@ -100,6 +106,7 @@ impl Addresses {
                 gateway: config.router.filter(|router| is_host(*router)),
                 server: config.server.address,
                 name_servers: config.dns_servers.iter().copied().filter(|server| is_host(*server)).collect(),
+                mtu,
             }),
         };
         if lease.is_none() && self.lease.is_none() {
@@ -137,7 +144,8 @@ impl Addresses {
         }
     }
 
-    fn apply(&self, iface: &mut Interface) {
+    /// Gives the interface what holds: after [`Self::update`] it has it.
+    pub(super) fn apply(&self, iface: &mut Interface) {
         let ipv4 = self.ipv4_cidr();
         let ipv6 = self.ipv6();
         iface.update_ip_addrs(|list| {
@@ -146,12 +154,37 @@ impl Addresses {
             list.clear();
             list.extend(ipv4.chain(ipv6).take(list.capacity()));
         });
-        let gateway = ipv4.and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
-        let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
         iface.routes_mut().update(|list| {
             list.clear();
-            list.extend(gateway.into_iter().chain(ipv6_gateway));
+            list.extend(self.routes().take(list.capacity()));
         });
+    }
+
+    /// The gateways, and the static routes.
+    fn routes(&self) -> impl Iterator<Item = Route> + '_ {
+        let gateway = self.ipv4_cidr().and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
+        let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
+        let fixed = self.settings.routes.iter().filter_map(|route| {
+            let (cidr, via_router) = (route.cidr()?, route.gateway.into());
+            Some(Route { cidr, via_router, preferred_until: None, expires_at: None })
+        });
+        gateway.into_iter().chain(ipv6_gateway).chain(fixed)
+    }
+
+    /// How well this card leads to `address`: the prefix of the most specific network or route that it has for it.
+    pub(super) fn fit(&self, address: IpAddr) -> Option<u8> {
+        let address = address.to_canonical();
+        let is_ipv4 = address.is_ipv4();
+        let can_send = if is_ipv4 { self.ipv4_cidr().is_some() } else { self.link_local.is_some() };
+        if !can_send {
+            return None;
+        }
+        let own_ipv4 = self.ipv4_cidr().map(|(own, _)| IpCidr::Ipv4(own));
+        let own_ipv6 =
+            self.ipv6().into_iter().map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix)));
+        let own = own_ipv4.into_iter().chain(own_ipv6);
+        let all = own.chain(self.routes().map(|route| route.cidr));
+        all.filter(|cidr| cidr.contains_addr(&address.into())).map(|cidr| cidr.prefix_len()).max()
     }
 
     /// For [`NetStatus`](super::NetStatus).
@@ -174,6 +207,14 @@ impl Addresses {
     /// Those that the DHCP server named.
     pub(super) fn name_servers(&self) -> Vec<Ipv4Addr, NAME_SERVERS_MAX> {
         self.lease.as_ref().map(|lease| lease.name_servers.clone()).unwrap_or_default()
+    }
+
+    /// The largest packet that settings, lease and routers allow, as far as they say. One for both families: what the cable
+    /// does not carry it carries for neither.
+    pub(super) fn mtu(&self) -> Option<u16> {
+        let lease = self.lease.as_ref().and_then(|lease| lease.mtu);
+        let routers = self.routers.as_ref().and_then(RouterDiscovery::mtu);
+        [self.settings.mtu, lease, routers].into_iter().flatten().min()
     }
 
     /// For [`NetStatus`](super::NetStatus): the link-local address first.

@@ -94,9 +94,18 @@ pub enum SettingsError {
     /// A prefix longer than an address.
     #[error("prefix /{0} is longer than an address")]
     Prefix(u8),
-    /// An MTU outside of what the protocols or the card allow.
-    #[error(
-        "an MTU of {0} is impossible: allowed are 1280 to 9216 bytes, and no more than the network card's"
-    )]
+    /// A route that leads nowhere.
+    #[error("no route to {network} by {gateway}: both must be of one family, and the gateway a host")]
+    Route {
+        /// An address in its network.
+        network: core::net::IpAddr,
+        /// Its gateway.
+        gateway: core::net::IpAddr,
+    },
+    /// More than [`ROUTES_MAX`](super::ROUTES_MAX) routes.
+    #[error("{0} static routes are more than a network can have")]
+    Routes(usize),
+    /// An MTU, of the settings or of the card, outside of what the protocols allow.
+    #[error("an MTU of {0} is impossible: allowed are 1280 to 9216 bytes")]
     Mtu(u16),
 }

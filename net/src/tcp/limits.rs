@@ -67,6 +67,14 @@ impl TcpLimits {
         }
     }
 
+    /// The limits of each of so many cards that share these. Which of them will be busy nobody knows, so each gets the same.
+    pub fn for_each_of(self, cards: usize) -> TcpLimits {
+        let cards = cards.max(1);
+        let buffers_total = self.buffers_total / cards;
+        let max_connections = (self.max_connections / cards).max(1);
+        TcpLimits { max_connections, buffers_total, ..self }
+    }
+
     /// How many connections can be served at a time so that there is still room for those that come and go.
     pub fn served_max(&self) -> usize {
         (self.max_connections / 3 * 2).max(1)
@@ -99,6 +107,25 @@ mod tests {
             used += 2 * limits.next_buffer(used, sockets);
         }
         assert!(used <= 8 << 20, "{used} bytes for all");
+    }
+
+    #[test]
+    fn cards_together_use_no_more_than_one() {
+        for (mib, cards) in [(64_u64, 2), (64, 4), (1024, 3)] {
+            let all = TcpLimits::for_memory(mib << 20);
+            let limits = all.for_each_of(cards);
+            let mut used = 0;
+            for sockets in 0..limits.max_connections + TcpLimits::MAX_PORTS {
+                used += 2 * limits.next_buffer(used, sockets);
+            }
+            // The ports' own sockets come once a card.
+            let ports = 2 * TcpLimits::MAX_PORTS * limits.buffer_min;
+            assert!(
+                cards * used <= all.buffers_total + cards * ports,
+                "{mib} MiB, {cards} cards: {used} bytes each"
+            );
+        }
+        assert_eq!(TcpLimits::for_memory(0).for_each_of(4).max_connections, 1);
     }
 
     #[test]

@@ -25,15 +25,16 @@ impl Listener {
 
     /// The next connection, in the order in which they were established. Dropping the future loses none.
     pub async fn accept(&mut self) -> TcpStream {
-        TcpStream::new(poll_fn(|cx| self.poll_accept(cx)).await)
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    fn poll_accept(&self, cx: &Context<'_>) -> Poll<Connection> {
+    pub(super) fn poll_accept(&self, cx: &Context<'_>) -> Poll<TcpStream> {
         let mut state = self.shared.state.borrow_mut();
         loop {
             let Some(handle) = state.sockets.accept(self.port, cx.waker()) else { return Poll::Pending };
             if let Some(peer) = state.sockets.socket(handle).remote_endpoint() {
-                return Poll::Ready(Connection::new(self.shared.clone(), handle, peer.into()));
+                let connection = Connection::new(self.shared.clone(), handle, peer.into());
+                return Poll::Ready(TcpStream::new(connection));
             }
             // Reset since the last turn: nobody is there any more.
             state.sockets.release(handle);

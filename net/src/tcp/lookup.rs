@@ -48,6 +48,20 @@ pub enum LookupError {
     },
 }
 
+/// The kinds of addresses that are of use.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wanted {
+    ipv4: bool,
+    ipv6: bool,
+}
+
+impl Wanted {
+    /// Those of either.
+    pub(super) fn or(self, other: Wanted) -> Wanted {
+        Wanted { ipv4: self.ipv4 || other.ipv4, ipv6: self.ipv6 || other.ipv6 }
+    }
+}
+
 impl Stack {
     /// The addresses of a host, by its full name: IPv4 before IPv6, at most four of each. Asks one of `servers` after
     /// the other until one knows any; where there are none, those that DHCP named. Each has four seconds.
@@ -60,17 +74,29 @@ impl Stack {
         host: &str,
         servers: &[IpAddr],
     ) -> Result<Vec<IpAddr>, LookupError> {
-        let mut servers: Vec<IpAddr> = servers.iter().take(NAME_SERVERS_MAX).copied().collect();
+        let mut servers: Vec<IpAddr> = servers.to_vec();
         if servers.is_empty() {
-            servers.extend(self.shared.state.borrow().addresses.name_servers().into_iter().map(IpAddr::V4));
+            servers = self.name_servers();
         }
+        let servers = servers.into_iter().map(|server| (self, server)).collect();
+        Stack::look_up_at(clock, host, servers, self.can_call()).await
+    }
+
+    /// The same with the card that leads to each server. `wanted`: addresses of use.
+    pub(super) async fn look_up_at(
+        clock: &impl Clock,
+        host: &str,
+        mut servers: Vec<(&Stack, IpAddr)>,
+        wanted: Wanted,
+    ) -> Result<Vec<IpAddr>, LookupError> {
+        servers.truncate(NAME_SERVERS_MAX);
         if servers.is_empty() {
             return Err(LookupError::NoServer);
         }
-        for server in &servers {
+        for (stack, server) in &servers {
             let both = join(
-                self.ask(clock, *server, host, DnsQueryType::A),
-                self.ask(clock, *server, host, DnsQueryType::Aaaa),
+                stack.ask(clock, *server, host, wanted.ipv4.then_some(DnsQueryType::A)),
+                stack.ask(clock, *server, host, wanted.ipv6.then_some(DnsQueryType::Aaaa)),
             );
             let (mut found, more) = match both.await {
                 (Ok(found), Ok(more)) => (found, more),
@@ -81,8 +107,20 @@ impl Stack {
                 return Ok(found);
             }
         }
-        let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+        let servers: Vec<String> = servers.iter().map(|(_, server)| server.to_string()).collect();
         Err(LookupError::NotFound { host: host.to_string(), servers: servers.join(", ") })
+    }
+
+    /// The servers that DHCP named.
+    pub(super) fn name_servers(&self) -> Vec<IpAddr> {
+        self.shared.state.borrow().addresses.name_servers().into_iter().map(IpAddr::V4).collect()
+    }
+
+    /// Which addresses could be called by this card.
+    pub(super) fn can_call(&self) -> Wanted {
+        let state = self.shared.state.borrow();
+        let ipv4 = state.iface.ipv4_addr().is_some();
+        Wanted { ipv4, ipv6: state.addresses.ipv6_gateway().is_some() }
     }
 
     /// One question; an empty answer, or none in time, is nothing.
@@ -91,24 +129,13 @@ impl Stack {
         clock: &impl Clock,
         server: IpAddr,
         host: &str,
-        kind: DnsQueryType,
+        kind: Option<DnsQueryType>,
     ) -> Result<Vec<IpAddr>, LookupError> {
-        if !self.is_of_use(server, kind) {
-            return Ok(Vec::new());
-        }
+        let kind = kind.filter(|_| self.can_send_to(SocketAddr::new(server, 0)));
+        let Some(kind) = kind else { return Ok(Vec::new()) };
         let question = Question::new(&self.shared, server, host, kind)?;
         let deadline = clock.now().plus(PATIENCE);
         Ok(within(clock, deadline, question.answer()).await.unwrap_or_default())
-    }
-
-    /// Whether the server can be asked, and an address of that kind be called.
-    fn is_of_use(&self, server: IpAddr, kind: DnsQueryType) -> bool {
-        let state = self.shared.state.borrow();
-        let can_call = match kind {
-            DnsQueryType::A => state.iface.ipv4_addr().is_some(),
-            _ => state.addresses.ipv6_gateway().is_some(),
-        };
-        can_call && state.has_address_for(SocketAddr::new(server, 0))
     }
 }
 

@@ -1,11 +1,12 @@
-//! TCP/IP on one network card, datagrams for the clock and the log, and questions to name servers.
+//! TCP/IP on network cards, datagrams for the clock and the log, and questions to name servers.
 //!
-//! Knows smoltcp: one Ethernet interface, its addresses, its sockets and its next deadline. Must not know
-//! which driver moves the frames, nor what the streams carry.
+//! Knows smoltcp: for each card an Ethernet interface, its addresses, its sockets and its next deadline. Must not
+//! know which driver moves the frames, nor what the streams carry.
 //!
 //! [`Stack::new`] gives two ends: a [`Stack`], a cheap handle from which every task listens and connects, and
 //! a [`Runner`], which owns the card and whose [`Runner::run`] is the one task that moves packets. The runner
-//! sleeps until a frame arrives, a stream is read or written, or a timer of the protocols is due.
+//! sleeps until a frame arrives, a stream is read or written, or a timer of the protocols is due. [`Networks`] makes one
+//! network of the stacks of several cards.
 //!
 //! # What this TCP does, precisely
 //!
@@ -22,7 +23,8 @@
 //! - Keep-alive, probes of a closed window, and an end to connections whose peer no longer answers.
 //! - Initial sequence numbers come from a small generator seeded by [`Rng`](crate::rng::Rng), not from RFC
 //!   6528's hash.
-//! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide.
+//! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide. Our MTU is the least of
+//!   what the card, the settings, the DHCP server (option 26) and IPv6 routers say, for both families.
 //! - No duplicate address detection, and no MLD reports (a switch that snoops MLD may withhold neighbour
 //!   solicitations).
 //!
@@ -33,10 +35,12 @@
 //! a SYN is answered by RST, and what stands goes on.
 
 mod addresses;
+mod dhcp;
 mod error;
 mod limits;
 mod listener;
 mod lookup;
+mod networks;
 mod nic;
 mod router;
 mod runner;
@@ -51,10 +55,11 @@ pub use error::{ConnectError, ListenError, SettingsError, TcpError};
 pub use limits::TcpLimits;
 pub use listener::Listener;
 pub use lookup::LookupError;
+pub use networks::{Listeners, Member, Networks};
 pub use nic::Nic;
 pub use runner::Runner;
-pub use settings::{Ipv4Settings, Ipv6Settings, NetSettings};
+pub use settings::{Ipv4Settings, Ipv6Settings, NetSettings, ROUTES_MAX, StaticRoute};
 pub use stack::Stack;
-pub use status::{FrameCounters, Ipv4Status, Ipv6Address, Ipv6Origin, NetStatus, TcpStatus};
+pub use status::{FrameCounters, Ipv4Status, Ipv6Address, Ipv6Origin, NetStatus, NetTotals, TcpStatus};
 pub use stream::{ReadHalf, TcpStream, WriteHalf};
 pub use udp::UdpSocket;

@@ -1,5 +1,6 @@
 //! The seam to a network card, and what the stack notes about the frames that pass.
 
+use super::dhcp;
 use super::router::RouterAdvert;
 use core::cell::Cell;
 use smoltcp::phy::{Device, DeviceCapabilities, RxToken, TxToken};
@@ -28,6 +29,8 @@ pub(super) struct Traffic {
     syn: Cell<bool>,
     /// A router announced itself.
     advert: Cell<Option<RouterAdvert>>,
+    /// The frame was a DHCP server's grant, with the largest packet of its network.
+    lease_mtu: Cell<Option<u16>>,
     /// The card had no room for a frame.
     exhausted: Cell<bool>,
     /// Frames and bytes in and out.
@@ -41,6 +44,11 @@ impl Traffic {
 
     pub(super) fn take_advert(&self) -> Option<RouterAdvert> {
         self.advert.take()
+    }
+
+    /// What the last frame said, if it was a grant.
+    pub(super) fn take_lease_mtu(&self) -> Option<u16> {
+        self.lease_mtu.take()
     }
 
     pub(super) fn take_exhausted(&self) -> bool {
@@ -60,6 +68,8 @@ impl Traffic {
             self.syn.set(true);
         } else if let Some(advert) = RouterAdvert::parse(frame) {
             self.advert.set(Some(advert));
+        } else if let Some(mtu) = dhcp::mtu_of_grant(frame) {
+            self.lease_mtu.set(Some(mtu));
         }
     }
 

@@ -19,6 +19,8 @@ const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// Prefixes and routers that are kept; further ones are ignored.
 const KEPT: usize = 4;
+/// The least that IPv6 allows (RFC 8200, section 5); an announcement of less does not count.
+const MTU_MIN: u16 = 1280;
 /// RFC 4861, section 10: the first three questions come at this distance.
 const SOLICIT_INTERVAL: Duration = Duration::from_secs(4);
 const QUICK_SOLICITS: u32 = 3;
@@ -34,6 +36,8 @@ pub(super) struct RouterAdvert {
     lifetime: Duration,
     /// smoltcp reads one prefix of each announcement, the last.
     prefix: Option<NdiscPrefixInformation>,
+    /// The largest packet on its link (RFC 4861, section 4.6.4), if it is one that IPv6 allows.
+    mtu: Option<u16>,
 }
 
 impl RouterAdvert {
@@ -53,12 +57,21 @@ impl RouterAdvert {
         }
         let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
         match Icmpv6Repr::parse(&from, &to, &icmp, &ChecksumCapabilities::default()).ok()? {
-            Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert { router_lifetime, prefix_info, .. }) => {
-                Some(RouterAdvert { router: from, lifetime: router_lifetime.into(), prefix: prefix_info })
+            Icmpv6Repr::Ndisc(NdiscRepr::RouterAdvert { router_lifetime, prefix_info, mtu, .. }) => {
+                let mtu = mtu.and_then(|mtu| u16::try_from(mtu).ok()).filter(|mtu| *mtu >= MTU_MIN);
+                let (lifetime, prefix) = (router_lifetime.into(), prefix_info);
+                Some(RouterAdvert { router: from, lifetime, prefix, mtu })
             }
             _ => None,
         }
     }
+}
+
+/// A router, as long as its last announcement holds.
+struct Router {
+    address: Ipv6Addr,
+    until: Instant,
+    mtu: Option<u16>,
 }
 
 /// What routers said, and when to ask again.
@@ -66,7 +79,7 @@ pub(super) struct RouterDiscovery {
     hardware: EthernetAddress,
     /// Our address in each prefix, and how long it is valid.
     addresses: Vec<(Ipv6Cidr, Instant), KEPT>,
-    routers: Vec<(Ipv6Addr, Instant), KEPT>,
+    routers: Vec<Router, KEPT>,
     solicit_at: Instant,
     solicits: u32,
 }
@@ -82,12 +95,18 @@ impl RouterDiscovery {
 
     /// The router to use: the one heard first.
     pub(super) fn router(&self) -> Option<Ipv6Addr> {
-        self.routers.first().map(|(router, _)| *router)
+        self.routers.first().map(|router| router.address)
+    }
+
+    /// The largest packet that all routers allow, if any says.
+    pub(super) fn mtu(&self) -> Option<u16> {
+        self.routers.iter().filter_map(|router| router.mtu).min()
     }
 
     /// When [`Self::expire`] or [`Self::solicit`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let ends = self.addresses.iter().map(|(_, end)| *end).chain(self.routers.iter().map(|(_, end)| *end));
+        let ends =
+            self.addresses.iter().map(|(_, end)| *end).chain(self.routers.iter().map(|router| router.until));
         ends.chain(self.routers.is_empty().then_some(self.solicit_at)).min()
     }
 
@@ -95,20 +114,19 @@ impl RouterDiscovery {
     pub(super) fn hear(&mut self, advert: RouterAdvert, now: Instant) -> bool {
         let prefix_changed = advert.prefix.is_some_and(|prefix| self.hear_prefix(&prefix, now));
         let end = now.plus(advert.lifetime);
-        let known = self.routers.iter().position(|(router, _)| *router == advert.router);
+        let known = self.routers.iter().position(|router| router.address == advert.router);
+        let router = Router { address: advert.router, until: end, mtu: advert.mtu };
         let router_changed = match (known, advert.lifetime.is_zero()) {
             (Some(index), true) => {
                 self.routers.remove(index);
                 true
             }
-            (Some(index), false) => {
-                if let Some((_, until)) = self.routers.get_mut(index) {
-                    *until = end;
-                }
-                false
-            }
+            (Some(index), false) => self.routers.get_mut(index).is_some_and(|known| {
+                let before = core::mem::replace(known, router);
+                before.mtu != advert.mtu
+            }),
             (None, true) => false,
-            (None, false) => self.routers.push((advert.router, end)).is_ok(),
+            (None, false) => self.routers.push(router).is_ok(),
         };
         if !self.routers.is_empty() {
             self.solicits = 0;
@@ -148,7 +166,7 @@ impl RouterDiscovery {
     pub(super) fn expire(&mut self, now: Instant) -> bool {
         let before = self.addresses.len() + self.routers.len();
         self.addresses.retain(|(_, end)| *end > now);
-        self.routers.retain(|(_, end)| *end > now);
+        self.routers.retain(|router| router.until > now);
         if self.routers.is_empty() && self.solicits == 0 {
             self.solicit_at = self.solicit_at.max(now);
         }
@@ -225,7 +243,8 @@ mod tests {
             preferred_lifetime: smoltcp::time::Duration::from_secs(0),
             prefix: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0),
         };
-        RouterAdvert { router: ROUTER, lifetime: Duration::from_secs(lifetime), prefix: Some(prefix) }
+        let lifetime = Duration::from_secs(lifetime);
+        RouterAdvert { router: ROUTER, lifetime, prefix: Some(prefix), mtu: None }
     }
 
     #[test]
@@ -250,6 +269,19 @@ mod tests {
         assert!(discovery.addresses().next().is_some());
         discovery.expire(seconds(7200));
         assert!(discovery.addresses().next().is_none());
+    }
+
+    #[test]
+    fn the_smallest_packet_size_of_all_routers_counts_as_long_as_they_are_there() {
+        let other = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+        let mut discovery = discovery();
+        discovery.hear(RouterAdvert { mtu: Some(1400), ..advert(100, 100) }, seconds(0));
+        discovery.hear(RouterAdvert { router: other, mtu: Some(1450), ..advert(200, 100) }, seconds(0));
+        assert_eq!(discovery.mtu(), Some(1400));
+        assert!(discovery.expire(seconds(100)));
+        assert_eq!(discovery.mtu(), Some(1450));
+        assert!(discovery.hear(RouterAdvert { router: other, ..advert(200, 100) }, seconds(101)), "a change");
+        assert_eq!(discovery.mtu(), None);
     }
 
     #[test]
@@ -322,6 +354,12 @@ mod tests {
         let mut discovery = discovery();
         assert!(discovery.hear(RouterAdvert::parse(&announcement(&body)).unwrap(), seconds(0)));
         assert_eq!((discovery.addresses().count(), discovery.deadline()), (1, Some(seconds(256))));
+        assert_eq!(discovery.mtu(), None);
+        for (mtu, heard) in [([0, 0, 5, 0xaa], Some(1450)), ([0, 0, 4, 0xff], None), ([0, 1, 5, 0xdc], None)]
+        {
+            let said = [&body[..], &[5, 1, 0, 0], &mtu[..]].concat();
+            assert_eq!(RouterAdvert::parse(&announcement(&said)).unwrap().mtu, heard, "{mtu:?}");
+        }
         let mut forwarded = announcement(&body);
         forwarded[21] = 254;
         assert_eq!(RouterAdvert::parse(&forwarded), None, "came from another network");

@@ -7,17 +7,16 @@ use super::error::{ConnectError, ListenError, SettingsError};
 use super::listener::Listener;
 use super::nic::{Nic, Traffic, Watched};
 use super::runner::Runner;
-use super::settings::{Ipv6Settings, NetSettings};
+use super::settings::{MTU_MAX, MTU_MIN, NetSettings};
 use super::sockets::Sockets;
 use super::status::NetStatus;
 use super::stream::{Connection, TcpStream};
 use crate::clock::Instant;
 use crate::rng::Rng;
-use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::task::{Poll, Waker};
 use core::time::Duration;
 use event_listener::Event;
@@ -46,7 +45,7 @@ pub(super) struct Shared {
     pub(super) state: RefCell<State>,
     /// An address came or went.
     pub(super) addresses_changed: Event,
-    random: Box<dyn Fn() -> u64>,
+    random: Rc<dyn Fn() -> u64>,
 }
 
 /// Everything but the card.
@@ -56,7 +55,11 @@ pub(super) struct State {
     pub(super) addresses: Addresses,
     traffic: Rc<Traffic>,
     hardware: [u8; 6],
+    /// Largest frame of the card, in bytes with its Ethernet header.
+    card_frame_max: usize,
+    /// Largest frame that is sent at present.
     frame_max: usize,
+    random: Rc<dyn Fn() -> u64>,
     /// Of the last turn.
     pub(super) now: Instant,
     /// A stream was used since the last turn.
@@ -92,22 +95,28 @@ impl Stack {
         if !address.is_unicast() || hardware == [0; 6] {
             return Err(SettingsError::HardwareAddress(hardware));
         }
-        let frame_max = frame_max(&settings, nic.capabilities().max_transmission_unit)?;
-        let mut config = Config::new(HardwareAddress::Ethernet(address));
-        config.random_seed = rng.next_u64();
+        let card_frame_max = card_frame_max(nic.capabilities().max_transmission_unit)?;
+        let frame_max = frame_max(settings.mtu, card_frame_max);
+        let random: Rc<dyn Fn() -> u64> = Rc::new(move || rng.next_u64());
         let traffic = Rc::new(Traffic::default());
         let mut device = Watched { nic: &mut nic, traffic: &traffic, frame_max };
-        let mut iface = Interface::new(config, &mut device, to_smoltcp(now));
+        let mut iface = interface(hardware, &mut device, random(), now);
         let mut sockets = Sockets::new(limits);
         let addresses = Addresses::new(settings, address, &mut iface, &mut sockets.set, now);
-        let runner = None;
-        let state =
-            State { iface, sockets, addresses, traffic, hardware, frame_max, now, kicked: false, runner };
-        let shared = Shared {
-            state: RefCell::new(state),
-            addresses_changed: Event::new(),
-            random: Box::new(move || rng.next_u64()),
+        let state = State {
+            iface,
+            sockets,
+            addresses,
+            traffic,
+            hardware,
+            card_frame_max,
+            frame_max,
+            random: random.clone(),
+            now,
+            kicked: false,
+            runner: None,
         };
+        let shared = Shared { state: RefCell::new(state), addresses_changed: Event::new(), random };
         let shared = Rc::new(shared);
         Ok((Stack { shared: shared.clone() }, Runner::new(nic, shared)))
     }
@@ -195,9 +204,15 @@ impl Stack {
             ipv4: state.addresses.ipv4(now),
             ipv6: state.addresses.ipv6(),
             ipv6_gateway: state.addresses.ipv6_gateway(),
+            mtu: u16::try_from(state.frame_max - ETHERNET_HEADER_LEN).unwrap_or(u16::MAX),
             frames: state.traffic.counters(),
             tcp: state.sockets.status(),
         }
+    }
+
+    /// How well this card leads to `address`: the bits of the most specific network or route that it has for it now.
+    pub(super) fn fit(&self, address: IpAddr) -> Option<u8> {
+        self.shared.state.borrow().addresses.fit(address)
     }
 
     /// Returns when an address comes or goes (a lease, a prefix). What it is now tells [`Stack::status`];
@@ -239,7 +254,7 @@ impl State {
         let mut device = Watched { nic, traffic: &traffic, frame_max: self.frame_max };
         let before = traffic.counters();
         let (emptied, mut changed) = self.take_in(&mut device, now);
-        changed |= self.addresses.update(&traffic, &mut self.iface, &mut self.sockets.set, now);
+        changed |= self.follow(&mut device, now);
         self.addresses.solicit(&mut device, now);
         let mut drained = self.send_out(&mut device, now);
         if self.sockets.sweep(now) {
@@ -273,9 +288,24 @@ impl State {
             if device.traffic.take_syn() {
                 self.sockets.after_syn(now);
             }
-            changed |= self.addresses.update(device.traffic, &mut self.iface, &mut self.sockets.set, now);
+            changed |= self.follow(device, now);
         }
         (false, changed)
+    }
+
+    /// Takes in what the network says of itself. Whether addresses changed, or the largest packet.
+    fn follow<N: Device>(&mut self, device: &mut Watched<'_, N>, now: Instant) -> bool {
+        let changed = self.addresses.update(device.traffic, &mut self.iface, &mut self.sockets.set, now);
+        let frame_max = frame_max(self.addresses.mtu(), self.card_frame_max);
+        if frame_max == self.frame_max {
+            return changed;
+        }
+        // smoltcp asks for the largest packet once. A new interface has to find its neighbours anew; connections stand.
+        self.frame_max = frame_max;
+        device.frame_max = frame_max;
+        self.iface = interface(self.hardware, device, (self.random)(), now);
+        self.addresses.apply(&mut self.iface);
+        true
     }
 
     /// Sends what is due. Whether nothing is left, or the card is full.
@@ -295,15 +325,24 @@ impl State {
     }
 }
 
-/// Largest frame for these settings and a card that takes `card` bytes with the Ethernet header.
-fn frame_max(settings: &NetSettings, card: usize) -> Result<usize, SettingsError> {
-    let ip_max = card.saturating_sub(ETHERNET_HEADER_LEN).min(9216);
-    let mtu = settings.mtu.map_or(ip_max, usize::from);
-    let least = if settings.ipv6 == Ipv6Settings::None { 576 } else { 1280 };
-    if mtu > ip_max || mtu < least {
+fn interface(hardware: [u8; 6], device: &mut impl Device, seed: u64, now: Instant) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(hardware)));
+    config.random_seed = seed;
+    Interface::new(config, device, to_smoltcp(now))
+}
+
+/// Largest frame of a card that takes `card` bytes with the Ethernet header.
+fn card_frame_max(card: usize) -> Result<usize, SettingsError> {
+    let mtu = card.saturating_sub(ETHERNET_HEADER_LEN).min(usize::from(MTU_MAX));
+    if mtu < usize::from(MTU_MIN) {
         return Err(SettingsError::Mtu(u16::try_from(mtu).unwrap_or(u16::MAX)));
     }
     Ok(mtu + ETHERNET_HEADER_LEN)
+}
+
+/// Largest frame where packets may be of `mtu` bytes and the card takes frames of `card`.
+fn frame_max(mtu: Option<u16>, card: usize) -> usize {
+    mtu.map_or(card, |mtu| (usize::from(mtu) + ETHERNET_HEADER_LEN).min(card))
 }
 
 /// Our time as smoltcp's.

@@ -15,10 +15,52 @@ pub struct NetStatus {
     pub ipv6: heapless::Vec<Ipv6Address, 8>,
     /// The IPv6 gateway.
     pub ipv6_gateway: Option<Ipv6Addr>,
+    /// The largest packet that is sent, in bytes.
+    pub mtu: u16,
     /// Frames in and out.
     pub frames: FrameCounters,
     /// Connections.
     pub tcp: TcpStatus,
+}
+
+/// The figures of all cards together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetTotals {
+    /// Frames in and out.
+    pub frames: FrameCounters,
+    /// Connections.
+    pub tcp: TcpStatus,
+}
+
+impl NetTotals {
+    /// Those of these cards.
+    pub fn of(cards: &[NetStatus]) -> NetTotals {
+        cards.iter().fold(NetTotals::default(), NetTotals::plus)
+    }
+
+    fn plus(self, card: &NetStatus) -> NetTotals {
+        let (frames, tcp, more, other) = (self.frames, self.tcp, card.frames, card.tcp);
+        NetTotals {
+            frames: FrameCounters {
+                frames_in: frames.frames_in.wrapping_add(more.frames_in),
+                bytes_in: frames.bytes_in.wrapping_add(more.bytes_in),
+                frames_out: frames.frames_out.wrapping_add(more.frames_out),
+                bytes_out: frames.bytes_out.wrapping_add(more.bytes_out),
+            },
+            tcp: TcpStatus {
+                open: tcp.open + other.open,
+                half_open: tcp.half_open + other.half_open,
+                lingering: tcp.lingering + other.lingering,
+                listening: tcp.listening + other.listening,
+                buffer_bytes: tcp.buffer_bytes + other.buffer_bytes,
+                accepted: tcp.accepted.wrapping_add(other.accepted),
+                connected: tcp.connected.wrapping_add(other.connected),
+                half_open_expired: tcp.half_open_expired.wrapping_add(other.half_open_expired),
+                evicted: tcp.evicted.wrapping_add(other.evicted),
+                refused: tcp.refused.wrapping_add(other.refused),
+            },
+        }
+    }
 }
 
 /// How IPv4 stands. Its text is for console and log.

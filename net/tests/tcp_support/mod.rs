@@ -210,6 +210,8 @@ pub struct Hub {
     world: World,
     random: Seeded,
     pub weather: Rc<Cell<Weather>>,
+    /// The longest frame yet.
+    pub largest: Rc<Cell<usize>>,
     ports: Rc<RefCell<Vec<Port>>>,
 }
 
@@ -219,7 +221,8 @@ type Port = ([u8; 6], Rc<Inbox>);
 impl Hub {
     pub fn new(world: &World, seed: u64, weather: Weather) -> Hub {
         let weather = Rc::new(Cell::new(weather));
-        Hub { world: world.clone(), random: Seeded::new(seed), weather, ports: Rc::default() }
+        let (ports, largest) = (Rc::default(), Rc::default());
+        Hub { world: world.clone(), random: Seeded::new(seed), weather, largest, ports }
     }
 
     pub fn card(&self, number: u8) -> Card {
@@ -235,6 +238,7 @@ impl Hub {
     }
 
     pub fn send(&self, from: [u8; 6], frame: &[u8]) {
+        self.largest.set(self.largest.get().max(frame.len()));
         let group = frame[0] & 1 != 0;
         for (address, inbox) in self.ports.borrow().iter() {
             if *address != from && (group || frame[..6] == address[..]) {
@@ -358,7 +362,7 @@ pub fn limits() -> TcpLimits {
 pub fn fixed(number: u8) -> NetSettings {
     let address = Ipv4Addr::new(10, 0, 0, number);
     let ipv4 = Ipv4Settings::Static { address, prefix: 24, gateway: None };
-    NetSettings { ipv4, ipv6: Ipv6Settings::None, mtu: None }
+    NetSettings { ipv4, ipv6: Ipv6Settings::None, ..NetSettings::default() }
 }
 
 /// A stack on `hub` that runs.

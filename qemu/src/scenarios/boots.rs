@@ -183,6 +183,11 @@ pub fn intel_card(bench: &Bench) -> Result<()> {
     cable(bench, Nic::E1000e, "q35")
 }
 
+/// A newer one, with advanced descriptors, where QEMU has it.
+pub fn newer_intel_card(bench: &Bench) -> Result<()> {
+    cable(bench, Nic::Igb, "q35")
+}
+
 /// An older one, which cannot, and is looked at from time to time.
 pub fn older_intel_card(bench: &Bench) -> Result<()> {
     cable(bench, Nic::E1000, "pc")

@@ -3,6 +3,7 @@
 //! Knows names and values. Must not know files.
 
 use super::Settings;
+use super::networks;
 use super::value::{self, Expected, Network, parse_size};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -25,7 +26,7 @@ pub struct Key {
     pub meaning: &'static str,
     /// A change of it in the file takes effect at once; else at the next start.
     pub at_once: bool,
-    set: fn(&mut Settings, &str) -> Result<(), Expected>,
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), Expected>,
 }
 
 impl Key {
@@ -35,7 +36,8 @@ impl Key {
     }
 }
 
-/// Every key there is. This table is the reference: manuals and `--help` print it.
+/// Every key there is. This table is the reference: manuals and `--help` print it. Those of a network come with `.2`, `.3` and
+/// `.4` behind their names, too ([`key`] knows them), for further network cards.
 pub const KEYS: &[Key] = &[
     Key {
         name: "sysname",
@@ -45,42 +47,13 @@ pub const KEYS: &[Key] = &[
         at_once: false,
         set: |settings, text| put(&mut settings.sysname, value::parse_sysname(text)),
     },
-    Key {
-        name: "ip",
-        values: "dhcp | none | ADDRESS/PREFIX",
-        default: "dhcp",
-        meaning: "its IPv4 address",
-        at_once: false,
-        set: |settings, text| put(&mut settings.ip, text.parse()),
-    },
-    Key {
-        name: "gateway",
-        values: "ADDRESS",
-        default: "none: with ip=dhcp the server says it",
-        meaning: "its IPv4 gateway, beside an address that is given",
-        at_once: false,
-        set: |settings, text| {
-            put(&mut settings.gateway, parse_or(text, "an IPv4 address such as 192.168.1.1").map(Some))
-        },
-    },
-    Key {
-        name: "ip6",
-        values: "auto | none | ADDRESS/PREFIX",
-        default: "auto",
-        meaning: "its IPv6 address; auto asks the routers",
-        at_once: false,
-        set: |settings, text| put(&mut settings.ip6, text.parse()),
-    },
-    Key {
-        name: "gateway6",
-        values: "ADDRESS",
-        default: "none: with ip6=auto the routers say it",
-        meaning: "its IPv6 gateway, beside an address that is given",
-        at_once: false,
-        set: |settings, text| {
-            put(&mut settings.gateway6, parse_or(text, "an IPv6 address such as fe80::1").map(Some))
-        },
-    },
+    networks::CARD,
+    networks::IP,
+    networks::GATEWAY,
+    networks::IP6,
+    networks::GATEWAY6,
+    networks::MTU,
+    networks::ROUTE,
     Key {
         name: "venti",
         values: "NETWORK,NETWORK,…",
@@ -284,12 +257,12 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
+pub(super) fn put<T>(place: &mut T, value: Result<T, Expected>) -> Result<(), Expected> {
     *place = value?;
     Ok(())
 }
 
-fn parse_or<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
+pub(super) fn parse_or<T: FromStr>(text: &str, expected: &'static str) -> Result<T, Expected> {
     text.parse().map_err(|_| Expected(expected))
 }
 
@@ -323,7 +296,12 @@ fn parse_memory(text: &str) -> Result<u64, Expected> {
     if bytes < MEMORY_MIN { Err(Expected("at least 1m")) } else { Ok(bytes) }
 }
 
+/// Every key, with those of further networks.
+pub(super) fn all() -> impl Iterator<Item = &'static Key> {
+    const { &KEYS }.iter().chain(networks::numbered())
+}
+
 /// The key of this name.
 pub fn key(name: &str) -> Option<&'static Key> {
-    const { &KEYS }.iter().find(|key| key.name == name)
+    all().find(|key| key.name == name)
 }

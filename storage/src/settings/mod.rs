@@ -5,12 +5,14 @@
 
 mod edit;
 mod keys;
+mod networks;
 mod plan9;
 mod users;
 mod value;
 
 pub use edit::edit;
 pub use keys::{KEYS, Key, key};
+pub use networks::{Card, NETWORKS_MAX, NetworkSettings, Route};
 pub use plan9::Plan9Ini;
 pub use users::{Roles, Users};
 pub use value::{Expected, GivenAccount, Grow, Ip4, Ip6, Network, OnPanic, Scrub, Server, parse_size};
@@ -19,7 +21,7 @@ use crate::format::config::VentiConfig;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use log::LevelFilter;
 
 /// The name of the file in 9fat.
@@ -35,14 +37,8 @@ pub const FILE_LEN_MAX: usize = 64 << 10;
 pub struct Settings {
     /// What the node calls itself.
     pub sysname: String,
-    /// Its IPv4 address.
-    pub ip: Ip4,
-    /// Its IPv4 gateway, beside an address that is given; with DHCP the server's answer counts.
-    pub gateway: Option<Ipv4Addr>,
-    /// Its IPv6 address.
-    pub ip6: Ip6,
-    /// Its IPv6 gateway, beside an address that is given; with SLAAC the routers' word counts.
-    pub gateway6: Option<Ipv6Addr>,
+    /// Its networks, one for each card; the first is that of the keys without a number.
+    pub networks: [NetworkSettings; NETWORKS_MAX],
     /// Who may speak venti in clear. Nobody, where it is empty.
     pub venti: Vec<Network>,
     /// Who may look at the node by HTTP. Nobody, where it is empty.
@@ -97,10 +93,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             sysname: "granary".to_string(),
-            ip: Ip4::Dhcp,
-            gateway: None,
-            ip6: Ip6::Auto,
-            gateway6: None,
+            networks: core::array::from_fn(|_| NetworkSettings::default()),
             venti: Vec::new(),
             http: Vec::new(),
             p9: Vec::new(),
@@ -182,7 +175,7 @@ impl Settings {
     /// The keys whose values in two files differ, as far as they are understood.
     pub fn changed(before: &[u8], after: &[u8]) -> Vec<&'static Key> {
         let (before, after) = (values(before), values(after));
-        KEYS.iter().filter(|key| before.get(key.name) != after.get(key.name)).collect()
+        keys::all().filter(|key| before.get(key.name) != after.get(key.name)).collect()
     }
 
     /// Takes over every good line of a file and returns an error for each of the others, so that a node can come up

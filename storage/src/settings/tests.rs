@@ -1,6 +1,7 @@
 //! Settings as people write them, right and wrong.
 
 use super::*;
+use core::net::Ipv4Addr;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Settings {
@@ -40,10 +41,43 @@ fn what_other_systems_wrote_holds_where_the_file_is_silent() {
     assert_eq!((own.cache, own.index), (Some(64 << 20), Some(32 << 20)));
 }
 
+/// What the next test's text says of them.
+fn four_networks() -> [NetworkSettings; NETWORKS_MAX] {
+    [
+        NetworkSettings {
+            card: Some(Card::Address([0x52, 0x54, 0, 0x12, 0x34, 0x56])),
+            ip: Ip4::Static { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
+            gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
+            ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
+            gateway6: Some("fe80::1".parse().unwrap()),
+            mtu: Some(1450),
+            routes: ["10.8.0.0/16 10.0.2.8".parse().unwrap()].to_vec(),
+        },
+        NetworkSettings {
+            card: Some(Card::Pci { bus: 0, device: 3, function: 0 }),
+            ip: Ip4::Static { address: Ipv4Addr::new(10, 1, 0, 7), prefix: 16 },
+            ip6: Ip6::None,
+            mtu: Some(1400),
+            routes: ["10.9.0.0/16 10.1.0.8", "10.10.0.0/16 10.1.0.8"]
+                .map(|route| route.parse().unwrap())
+                .to_vec(),
+            ..NetworkSettings::default()
+        },
+        NetworkSettings::default(),
+        NetworkSettings {
+            ip: Ip4::None,
+            gateway6: Some("fe80::2".parse().unwrap()),
+            ..NetworkSettings::default()
+        },
+    ]
+}
+
 #[test]
 fn every_key_is_read() {
     let settings = parse(
-        "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\n\
+        "sysname=barn\nip=10.0.2.15/24\ngateway = 10.0.2.2 # the router\r\nip6=fd00::7/64\ngateway6=fe80::1\nmtu=1450\n\
+         card=52:54:00:12:34:56\nroute=10.8.0.0/16 10.0.2.8\ncard.2=00:03.0\nip.2=10.1.0.7/16\nip6.2=none\n\
+         mtu.2=1400\nroute.2=10.9.0.0/16 10.1.0.8, 10.10.0.0/16 10.1.0.8\nip.4=none\ngateway6.4=fe80::2\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
          syslog=10.0.0.9\naccount=venti  lab.example kept  safe\np9sk1=yes\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
@@ -51,10 +85,7 @@ fn every_key_is_read() {
     );
     let expected = Settings {
         sysname: "barn".to_string(),
-        ip: Ip4::Static { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24 },
-        gateway: Some(Ipv4Addr::new(10, 0, 2, 2)),
-        ip6: Ip6::Static { address: "fd00::7".parse().unwrap(), prefix: 64 },
-        gateway6: Some("fe80::1".parse().unwrap()),
+        networks: four_networks(),
         venti: ["10.0.2.0/24", "127.0.0.1/32"].map(|network| network.parse().unwrap()).to_vec(),
         http: ["fd00::/64".parse().unwrap()].to_vec(),
         p9: ["10.0.0.0/8".parse().unwrap()].to_vec(),
@@ -99,7 +130,9 @@ fn the_table_tells_the_true_defaults() {
 #[test]
 fn what_is_wrong_is_named_with_its_file_and_line() {
     assert_eq!(
-        errors("sysname=a\nsysnam=b\nsysname=c\nip\n\nlog=loud\nconnections=0\ncache=1k"),
+        errors(
+            "sysname=a\nsysnam=b\nsysname=c\nip\n\nlog=loud\nconnections=0\ncache=1k\nmtu=576\nip.2=here\nip.2=none"
+        ),
         [
             "granary.ini:2: there is no setting \"sysnam\"",
             "granary.ini:3: sysname was already set on line 1",
@@ -107,6 +140,9 @@ fn what_is_wrong_is_named_with_its_file_and_line() {
             "granary.ini:6: log=loud: expected error, warn, info, debug or trace",
             "granary.ini:7: connections=0: expected a number from 1 to 4096",
             "granary.ini:8: cache=1k: expected at least 1m",
+            "granary.ini:9: mtu=576: expected a number of bytes from 1280 to 9216",
+            "granary.ini:10: ip.2=here: expected dhcp, none, or an address with its prefix such as 192.168.1.7/24",
+            "granary.ini:11: ip.2 was already set on line 10",
         ]
     );
 }
@@ -129,6 +165,8 @@ fn keys_whose_values_differ_are_told() {
     };
     assert_eq!(changed("log=info # now\nip=none", "ip = none\nlog=info\n"), [""; 0]);
     assert_eq!(changed("log=info\nip=none", "log=warn\ncache=4m"), ["ip", "log", "cache"]);
+    assert_eq!(changed("ip=none\nip.2=none", "ip=none\nip.2=dhcp"), ["ip.2"]);
+    assert!(key("ip.1").is_none() && key("ip.5").is_none() && key("log.2").is_none());
     assert!(key("log").unwrap().at_once && !key("cache").unwrap().at_once);
 }
 

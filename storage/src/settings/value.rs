@@ -130,6 +130,13 @@ fn with_prefix(text: &str) -> Option<Network> {
     usable.then_some(network)
 }
 
+/// A size of packets that every network protocol here can live with: IPv6's least to the largest that cards have.
+pub(super) fn parse_mtu(text: &str) -> Result<u16, Expected> {
+    const FORM: Expected = Expected("a number of bytes from 1280 to 9216");
+    let bytes = text.parse().map_err(|_| FORM)?;
+    if (1280..=9216).contains(&bytes) { Ok(bytes) } else { Err(FORM) }
+}
+
 /// A server: its address and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server(pub SocketAddr);

@@ -2,6 +2,7 @@
 
 use crate::http::escape::{Bytes, Commas, Escaped};
 use crate::http::view::{MachineStatus, StoreView, View};
+use crate::tcp::NetTotals;
 use crate::venti::connections::Counters;
 use alloc::format;
 use alloc::string::String;
@@ -92,12 +93,17 @@ fn memory(page: &mut String, store: Option<&StoreView>, machine: &MachineStatus)
 }
 
 fn network(page: &mut String, machine: &MachineStatus) -> fmt::Result {
-    let Some(network) = &machine.network else { return Ok(()) };
-    writeln!(page, "<section><h2>Network</h2>\n<p>{}</p>", Escaped(&format!("{}", network.ipv4)))?;
-    for address in &network.ipv6 {
-        writeln!(page, "<p>{}</p>", Escaped(&format!("{address}")))?;
+    if machine.networks.is_empty() {
+        return Ok(());
     }
-    let (frames, tcp) = (network.frames, network.tcp);
+    writeln!(page, "<section><h2>Network</h2>")?;
+    for network in &machine.networks {
+        writeln!(page, "<p>{}</p>", Escaped(&format!("{}", network.ipv4)))?;
+        for address in &network.ipv6 {
+            writeln!(page, "<p>{}</p>", Escaped(&format!("{address}")))?;
+        }
+    }
+    let NetTotals { frames, tcp } = NetTotals::of(&machine.networks);
     writeln!(
         page,
         "<p>{} received, {} sent</p>\n<p class=\"note\">TCP connections: {}, half open: {}, buffers: {}</p></section>",

@@ -122,7 +122,7 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
             counters: Served::default(),
             answers: [(crate::http::Status::Ok, 4)].into(),
         },
-        machine: MachineStatus { memory: Some(memory), network: None, processors },
+        machine: MachineStatus { memory: Some(memory), networks: Vec::new(), processors },
         history: &history,
     })
 }

@@ -30,7 +30,8 @@ pub fn add(seeds: &mut Seeds) {
 }
 
 fn settings(seeds: &mut Seeds) {
-    let all = "# a node\nsysname=granary\nip=10.0.0.2/24\ngateway=10.0.0.1\nip6=fd00::2/64\ngateway6=fe80::1\n\
+    let all = "# a node\nsysname=granary\nip=10.0.0.2/24\ngateway=10.0.0.1\nip6=fd00::2/64\ngateway6=fe80::1\nmtu=1450\n\
+               card.2=00:03.0\nip.2=10.1.0.7/16\nroute.2=10.9.0.0/16 10.1.0.8, fd09::/48 fe80::8\ncard=52:54:00:12:34:56\n\
                venti=10.0.0.0/8,fd00::/8\npanic=halt\nlog=debug\ncompress=no\ncache=64m\ndirty=1g\nconnections=4096\n\
                status=60\n";
     seeds.add("settings", "all", &[all.as_bytes()]);
