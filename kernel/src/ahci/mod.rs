@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `command` | commands, headers and tables in memory | when they are issued |
 //! | `identify` | what a disk says of itself | how it is asked |
+//! | `queueing` | whether commands are queued, and when that is given up | registers |
 //! | `port` | a port: issuing, completing, recovery | other ports |
 //!
 //! Knows the controller's own registers and finding its ports. Must not know PCI, interrupts, time.
@@ -12,8 +13,13 @@
 //! the last of several disks; so this is ours.
 
 mod command;
+#[cfg(test)]
+mod fake;
 mod identify;
 mod port;
+#[cfg(test)]
+mod queue_tests;
+mod queueing;
 #[cfg(test)]
 mod tests;
 

@@ -30,6 +30,8 @@ pub(crate) const TICK_SECONDS: u64 = 1;
 pub(super) const PATIENCE_TICKS: u32 = 15;
 /// The same for a flush, which may have much to do.
 pub(super) const FLUSH_PATIENCE_TICKS: u32 = 45;
+/// A flush that takes longer than this makes what came behind it wait.
+pub(super) const LONG_FLUSH_TICKS: u32 = 2;
 /// Recoveries that a piece of work may cause before its disk counts as gone.
 const RECOVERIES_MAX: u8 = 1;
 /// Attempts at what fails by the device's own word.
@@ -62,6 +64,8 @@ struct Slot {
     work: Option<Work>,
     waiter: Waiter,
     submitted: u32,
+    /// Ticks since then in which the disk was at a long flush.
+    behind_flush: u32,
     /// Not with the device: to be given to it again at the next tick.
     resting: bool,
     attempts: u8,
@@ -108,6 +112,7 @@ impl<E: Engine> Table<E> {
             work: None,
             waiter: Waiter::Free,
             submitted: 0,
+            behind_flush: 0,
             resting: false,
             attempts: 0,
             recoveries: 0,
@@ -168,6 +173,7 @@ impl<E: Engine> Table<E> {
             work: Some(work),
             waiter,
             submitted: self.now,
+            behind_flush: 0,
             resting: false,
             attempts: 0,
             recoveries: 0,
@@ -239,7 +245,7 @@ impl<E: Engine> Table<E> {
             return self.finish(number, Err(Failure::Gone));
         }
         let (Some(work), Some(engine)) = (&slot.work, &mut self.engine) else { return };
-        slot.submitted = self.now;
+        (slot.submitted, slot.behind_flush) = (self.now, 0);
         slot.resting = !engine.submit(number, work);
     }
 

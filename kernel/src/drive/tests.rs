@@ -258,6 +258,33 @@ fn a_flush_has_more_time_and_fails_when_the_controller_is_reset() {
 }
 
 #[test]
+fn what_waits_behind_a_long_flush_is_not_overdue_but_not_forgotten_either() {
+    let (fake, host, disk) = disk();
+    let mut flush = Box::pin(disk.flush());
+    let mut read = pin!(disk.read(1, 1));
+    assert!(turn!(flush).is_pending());
+    assert!(turn!(read).is_pending());
+    ticks(&host, FLUSH_PATIENCE_TICKS - 5);
+    let slot = fake.next().0;
+    fake.answer(slot, Verdict::Done);
+    host.complete();
+    assert_eq!(turn!(flush), Poll::Ready(Ok(())));
+    ticks(&host, PATIENCE_TICKS - 5);
+    assert_eq!(fake.0.borrow().recoveries, 0, "its own time begins when the flush has ended");
+    for _ in 0..FLUSH_PATIENCE_TICKS + 10 {
+        if fake.0.borrow().recoveries > 0 {
+            break;
+        }
+        let mut flush = Box::pin(disk.flush());
+        assert!(turn!(flush).is_pending());
+        ticks(&host, 2);
+        fake.answer(slot, Verdict::Done);
+        host.complete();
+    }
+    assert_eq!(fake.0.borrow().recoveries, 1, "other flushes do not hide it");
+}
+
+#[test]
 fn nonsense_makes_a_reset_and_endless_nonsense_ends_the_disk() {
     let (fake, host, disk) = disk();
     let mut read = pin!(disk.read(1, 1));
