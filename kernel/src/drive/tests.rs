@@ -18,6 +18,8 @@ struct State {
     recovery: Option<Recovery>,
     recoveries: usize,
     fatal: bool,
+    /// Slots for reads alone.
+    read_slots: usize,
 }
 
 #[derive(Clone, Default)]
@@ -26,6 +28,9 @@ struct Fake(Rc<RefCell<State>>);
 impl Engine for Fake {
     fn depth(&self) -> usize {
         8
+    }
+    fn read_slots(&self) -> usize {
+        self.0.borrow().read_slots
     }
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
         self.0.borrow_mut().commands.push((slot, work.clone()));
@@ -403,6 +408,47 @@ fn one_silent_disk_leaves_places_to_its_neighbour() {
     drop(stuck);
     assert_eq!(turn!(pin!(silent.flush())), GONE);
     assert!(turn!(pin!(good.flush())).is_pending());
+}
+
+#[test]
+fn reads_with_slots_of_their_own_pass_a_long_line_of_writes() {
+    let fake = Fake::default();
+    fake.0.borrow_mut().read_slots = 3;
+    let host = Host::new(fake.clone());
+    let disk = host.add("disk".into(), geometry());
+    assert_eq!(disk.depth(), 8);
+    let mut writes: Vec<_> = (0..9).map(|first| Box::pin(disk.write(first, bytes(512)))).collect();
+    writes.iter_mut().for_each(|write| assert!(turn!(write).is_pending()));
+    let mut flush = pin!(disk.flush());
+    assert!(turn!(flush).is_pending());
+    let mut commands = fake.all();
+    assert!(
+        commands.len() == 5 && commands.iter().all(|(slot, work)| *slot >= 3 && work.kind == Kind::Write)
+    );
+    let mut reads: Vec<_> = (0..4).map(|first| Box::pin(disk.read(first, 1))).collect();
+    reads.iter_mut().for_each(|read| assert!(turn!(read).is_pending()));
+    let of_reads = fake.all();
+    assert!(of_reads.len() == 3 && of_reads.iter().all(|(slot, work)| *slot < 3 && work.kind == Kind::Read));
+    commands.extend(of_reads);
+    // Everything ends, each slot in its own lane again, the flush behind the writes that came before it.
+    let (mut kinds, mut is_flushed) = (Vec::new(), false);
+    for _ in 0..6 {
+        for (slot, work) in core::mem::take(&mut commands) {
+            assert_eq!(slot < 3, work.kind == Kind::Read);
+            kinds.push(work.kind);
+            drop(work);
+            fake.answer(slot, Verdict::Done);
+        }
+        host.complete();
+        writes.retain_mut(|write| turn!(write).is_pending());
+        reads.retain_mut(|read| turn!(read).is_pending());
+        is_flushed = is_flushed || turn!(flush).is_ready();
+        commands = fake.all();
+    }
+    assert!(reads.is_empty() && writes.is_empty() && is_flushed);
+    let count = |kind| kinds.iter().filter(|seen| **seen == kind).count();
+    assert_eq!((count(Kind::Write), count(Kind::Read), count(Kind::Flush)), (9, 4, 1));
+    assert_eq!(kinds.iter().rfind(|kind| **kind != Kind::Read), Some(&Kind::Flush));
 }
 
 #[test]

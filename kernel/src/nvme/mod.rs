@@ -10,7 +10,10 @@
 //! Knows how a controller is brought up, stopped, and used by an [`Engine`]. Must not know PCI, interrupts, time: it
 //! gets registers, and a way to pause.
 //!
-//! One pair of queues for each processor that submits; today one does. Of the crates, nvme-driver 0.8 works only
+//! All state is one processor's, so queues are not one for each processor: there is one for reads and one for writes and
+//! flushes, where the controller gives two. It takes commands from both in turn (section 4.13, round robin), so a read
+//! does not wait behind a long line of writes. A flush covers what was completed before it, whichever queue that went
+//! through (NVM command set, section 6.8), and nobody flushes what he has not seen completed. Of the crates, nvme-driver 0.8 works only
 //! inside a framework of its own that waits by interrupts, so this is ours.
 
 mod command;
@@ -59,6 +62,7 @@ const STATUS_READY: u32 = 1;
 const STATUS_FATAL: u32 = 2;
 /// What is read where nobody answers.
 const NOBODY: u32 = u32::MAX;
+const CREATE_A_QUEUE: &str = "create a queue";
 
 /// Registers that must be there for one pair of I/O queues with the closest doorbells.
 pub(crate) const REGISTERS_LEN: u32 = 0x1010;
@@ -67,8 +71,8 @@ const ADMIN_SIZE: u16 = 16;
 const QUEUE_SIZE: u16 = 64;
 /// How long a command of administration may take.
 const ADMIN_LIMIT: Duration = Duration::from_secs(10);
-/// The only entry of its table of interrupt messages that the controller is told to use.
-const INTERRUPT_ENTRY: u32 = 0;
+/// Pairs of I/O queues: for reads, and for the rest.
+pub(crate) const QUEUES: u16 = 2;
 
 /// A controller.
 pub(crate) struct Controller {
@@ -77,7 +81,10 @@ pub(crate) struct Controller {
     memory: ManuallyDrop<QueueMemory>,
     /// It touches no memory.
     is_stopped: bool,
-    interrupts: bool,
+    /// It has been explored, and its queues are as many as there will be.
+    is_known: bool,
+    /// Interrupt messages that it may use.
+    messages: u16,
     /// Namespaces in the order of units.
     namespaces: Vec<u32>,
     ready_limit: Duration,
@@ -103,18 +110,18 @@ pub(crate) struct Found {
 }
 
 impl Controller {
-    /// Brings up the controller behind `registers` with a pair of queues for each of `processors`, and asks what it
-    /// has. `interrupts`: it may send message 0 for answers.
+    /// Brings up the controller behind `registers`, and asks what it has. `messages`: so many interrupt messages it may
+    /// send for answers, from message 0 on; each queue its own, as far as they go.
     pub(crate) async fn open(
         registers: Registers,
-        processors: u16,
-        interrupts: bool,
+        messages: u16,
         pause: &impl AsyncFn(Duration),
     ) -> Result<Found, Problem> {
-        let mut controller = Self::prepare(registers, processors, interrupts)?;
+        let mut controller = Self::prepare(registers, messages)?;
         let found = controller.explore(pause).await;
         match found {
             Ok((data, namespaces)) => {
+                controller.is_known = true;
                 controller.namespaces = namespaces.iter().map(|namespace| namespace.number).collect();
                 Ok(Found { controller, serial: data.serial, model: data.model, namespaces })
             }
@@ -126,7 +133,7 @@ impl Controller {
     }
 
     /// Reads what the controller can do, and takes memory for it.
-    fn prepare(registers: Registers, processors: u16, interrupts: bool) -> Result<Controller, Problem> {
+    fn prepare(registers: Registers, messages: u16) -> Result<Controller, Problem> {
         let capabilities = [0, 4].map(|half| registers.read32(register::CAPABILITIES + half));
         if capabilities == [NOBODY; 2] {
             return Err(Problem::Unplugged);
@@ -153,8 +160,9 @@ impl Controller {
             let doorbells = doorbells(number).ok_or(no_room)?;
             QueuePair::new(number, size, doorbells).ok_or(Problem::Memory)
         };
-        let queues =
-            (1..=processors.max(1)).map(|number| pair(number, size)).collect::<Result<Vec<_>, _>>()?;
+        // One must be there. A second one without room for its doorbells is left out.
+        let mut queues = alloc::vec![pair(1, size)?];
+        queues.extend((2..=QUEUES).map_while(|number| pair(number, size).ok()));
         let slots = queues.len() * usize::from(size - 1);
         let memory = QueueMemory {
             admin: pair(0, ADMIN_SIZE)?,
@@ -166,7 +174,8 @@ impl Controller {
             registers,
             memory: ManuallyDrop::new(memory),
             is_stopped: true,
-            interrupts,
+            is_known: false,
+            messages,
             namespaces: Vec::new(),
             ready_limit: Duration::from_millis(500) * (low >> 24).max(1),
         })
@@ -177,7 +186,15 @@ impl Controller {
         &mut self,
         pause: &impl AsyncFn(Duration),
     ) -> Result<(ControllerData, Vec<Namespace>), Problem> {
-        self.start(pause).await?;
+        match self.start(pause).await {
+            Err(Problem::Refused { what: CREATE_A_QUEUE, .. }) if self.memory.queues.len() > 1 => {
+                // It promised more than it gives.
+                self.stop(pause).await?;
+                self.memory.queues.truncate(1);
+                self.start(pause).await?;
+            }
+            outcome => outcome?,
+        }
         let bytes = self.identify(CNS_CONTROLLER, 0, "identify itself", pause).await?;
         let data = ControllerData::parse(&bytes, PAGE);
         let numbers = match self.identify(CNS_ACTIVE_NAMESPACES, 0, "list its namespaces", pause).await {
@@ -320,14 +337,20 @@ impl Controller {
             ..Command::default()
         };
         let given = self.administer(&command, "give queues", pause).await?;
-        if given & 0xffff < wanted || given >> 16 < wanted {
-            return Err(Problem::Unusable { what: "the number of its queues", value: given.into() });
+        let pairs = (given & 0xffff).min(given >> 16) as usize + 1;
+        if pairs < self.memory.queues.len() {
+            // Whoever uses it counts on the queues that it had when it was found.
+            if self.is_known {
+                return Err(Problem::Unusable { what: "the number of its queues", value: given.into() });
+            }
+            self.memory.queues.truncate(pairs);
         }
         for at in 0..self.memory.queues.len() {
             let queue = &self.memory.queues[at];
             let [submissions, completions] = queue.addresses();
             let (number, size) = (u32::from(queue.number()), u32::from(queue.size() - 1) << 16);
-            let interrupts = if self.interrupts { INTERRUPT_ENTRY << 16 | 2 } else { 0 };
+            let message = (at as u32).min(u32::from(self.messages).saturating_sub(1));
+            let interrupts = if self.messages > 0 { message << 16 | 2 } else { 0 };
             // Both lie in one piece.
             for (opcode, address, flags) in [
                 (CREATE_COMPLETION_QUEUE, completions, interrupts | 1),
@@ -335,7 +358,7 @@ impl Controller {
             ] {
                 let command =
                     Command { opcode, namespace: 0, pages: [address, 0], words: [size | number, flags, 0] };
-                self.administer(&command, "create a queue", pause).await?;
+                self.administer(&command, CREATE_A_QUEUE, pause).await?;
             }
         }
         Ok(())
@@ -353,6 +376,10 @@ impl Engine for Controller {
         self.memory.queues.iter().map(|queue| usize::from(queue.size() - 1)).sum()
     }
 
+    fn read_slots(&self) -> usize {
+        if self.memory.queues.len() > 1 { usize::from(self.memory.queues[0].size() - 1) } else { 0 }
+    }
+
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
         let (queue, id) = self.place(slot);
         let at = usize::from(slot) * LIST_LEN;
@@ -360,7 +387,8 @@ impl Engine for Controller {
         let Some(list) = self.memory.lists.window().part(at, LIST_LEN) else { return false };
         let list_address = self.memory.lists.address() + at as u64;
         let command = Command::of(work, *namespace, &list, list_address);
-        command.is_some_and(|command| self.memory.queues[queue].submit(id, &command))
+        let (Some(command), Some(pair)) = (command, self.memory.queues.get_mut(queue)) else { return false };
+        pair.submit(id, &command)
     }
 
     fn complete(&mut self) -> Result<Option<(u16, Verdict)>, Problem> {
