@@ -66,6 +66,10 @@ pub fn acpi(data: &[u8]) {
     }
     if let Ok(acpi) = Acpi::read(&Pieces(pieces), root) {
         assert!(acpi.configuration_spaces.iter().all(|space| space.first_bus <= space.last_bus));
+        assert!(acpi.processors.iter().all(|id| *id != u32::MAX));
+        assert!(acpi.nmi_inputs.iter().all(|input| input.input < 2));
+        let is_listed = |id: u32| acpi.processors.contains(&id);
+        assert!(acpi.nmi_inputs.iter().filter_map(|input| input.processor).all(is_listed));
         acpi.problems.iter().for_each(|problem| assert!(!problem.to_string().is_empty()));
     }
 }
