@@ -33,7 +33,7 @@ const TASK_FILE_ERROR: u32 = 1 << 30;
 /// The registers, and what a test sets.
 pub(super) struct State {
     registers: [u32; 32],
-    identity: [u8; ANSWER_LEN],
+    pub(super) identity: [u8; ANSWER_LEN],
     /// The slot that the log of errors names; without, there is no log.
     pub(super) log: Option<u8>,
     /// Does not stop, or does not identify itself.

@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | `command` | commands, headers and tables in memory | when they are issued |
+//! | `health` | how a disk says that it is | how it is asked |
 //! | `identify` | what a disk says of itself | how it is asked |
 //! | `queueing` | whether commands are queued, and when that is given up | registers |
 //! | `port` | a port: issuing, completing, recovery | other ports |
@@ -15,6 +16,7 @@
 mod command;
 #[cfg(test)]
 mod fake;
+pub(crate) mod health;
 mod identify;
 mod port;
 #[cfg(test)]

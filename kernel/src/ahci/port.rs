@@ -103,6 +103,7 @@ pub(crate) struct Port<R: PortRegisters> {
     depth: u16,
     queueing: Queueing,
     has_logs: bool,
+    has_smart: bool,
     /// What the log calls the disk.
     serial: String,
     waiting: Deque<Waiting, SLOTS>,
@@ -145,6 +146,7 @@ impl<R: PortRegisters> Port<R> {
             depth: slots.clamp(1, SLOTS as u16),
             queueing: Queueing::new(false),
             has_logs: false,
+            has_smart: false,
             serial: String::new(),
             waiting: Deque::new(),
             queued: 0,
@@ -159,7 +161,7 @@ impl<R: PortRegisters> Port<R> {
         match found {
             Ok(Some(identity)) => {
                 port.queueing = Queueing::new(can_queue && identity.queue_depth > 0);
-                port.has_logs = identity.has_logs;
+                (port.has_logs, port.has_smart) = (identity.has_logs, identity.has_smart);
                 port.serial.clone_from(&identity.serial);
                 if port.queueing.is_on() {
                     port.depth = port.depth.min(identity.queue_depth);
@@ -378,6 +380,9 @@ impl<R: PortRegisters> Engine for Port<R> {
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
         let place = work.place();
         if !self.is_wide && place.0.saturating_add(place.1 as u64) > 1 << 32 {
+            return false;
+        }
+        if work.kind == Kind::Health && !self.has_smart {
             return false;
         }
         let queued = self.queueing.wants(slot, work);

@@ -63,7 +63,8 @@ impl Queueing {
             *held = piece;
             self.suspects &= !(1 << slot);
         }
-        self.is_on && self.alone == 0 && work.kind != Kind::Flush && self.suspects >> slot & 1 == 0
+        let is_transfer = matches!(work.kind, Kind::Read | Kind::Write);
+        self.is_on && self.alone == 0 && is_transfer && self.suspects >> slot & 1 == 0
     }
 
     /// A command that is not queued goes to the disk.

@@ -93,6 +93,41 @@ fn a_disk_without_queues_gets_one_command_at_a_time() {
 }
 
 #[test]
+fn health_is_asked_alone_and_only_of_disks_that_tell() {
+    let (device, host, disk) = disk(32);
+    let (mut read, mut health) = (pin!(disk.read(5, 1)), pin!(disk.health()));
+    assert!(turn!(read).is_pending());
+    assert!(turn!(health).is_pending());
+    let slots = device.issued();
+    assert_eq!((slots.len(), device.fis(slots[0])[2]), (1, 0x60), "the question waits");
+    device.finish(slots[0]);
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+    let slots = device.issued();
+    assert_eq!((slots.len(), device.fis(slots[0])[2]), (1, 0xb0));
+    let (start, len) = device.place(slots[0]);
+    write(start, &alloc::vec![7; len]);
+    device.finish(slots[0]);
+    host.complete();
+    assert!(matches!(turn!(health), Poll::Ready(Some(bytes)) if bytes[..] == [7; 512]));
+    // It refuses: no harm is done.
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.fail(device.issued()[0]);
+    host.complete();
+    tick(&device, &host);
+    assert_eq!((turn!(health), device.0.borrow().link_resets), (Poll::Ready(None), 0));
+
+    let device = Fake::new(32);
+    device.0.borrow_mut().identity[170..172].fill(0);
+    let found = open(&device, 32).unwrap().unwrap();
+    let host = crate::drive::Host::new(found.port);
+    let disk = host.add("ahci".into(), found.identity.geometry);
+    assert_eq!(turn!(pin!(disk.health())), Poll::Ready(None));
+    assert!(device.issued().is_empty());
+}
+
+#[test]
 fn the_log_tells_which_queued_command_failed_and_the_others_go_on() {
     let (device, host, disk) = disk(32);
     let (mut good, mut bad) = (pin!(disk.read(1, 1)), pin!(disk.read(2, 1)));

@@ -31,7 +31,7 @@ use futures_util::future::try_join_all;
 use storage::device::{BlockDevice, DeviceError};
 pub(crate) use table::TICK_SECONDS;
 use table::{Failure, LANES, Table, Ticket};
-pub(crate) use work::{Kind, Memory, Work};
+pub(crate) use work::{HEALTH_LEN, Kind, Memory, Work};
 
 /// The largest request, in bytes. Longer ones gain no speed and make others wait.
 pub(crate) const REQUEST_MAX: u32 = 1 << 20;
@@ -272,6 +272,18 @@ impl<E: Engine> Drive<E> {
     /// Requests that can be under way at once.
     pub(crate) fn depth(&self) -> usize {
         self.host.table.borrow().depth()
+    }
+
+    /// Whether the disk has no trouble.
+    pub(crate) fn is_well(&self) -> bool {
+        self.host.table.borrow().is_well(self.unit)
+    }
+
+    /// What the disk says of its health, in its own form. `None`: it does not tell.
+    pub(crate) async fn health(&self) -> Option<Bytes> {
+        let target = Rc::new(DmaBuffer::allocate(HEALTH_LEN)?);
+        self.request(Work::health(self.unit, target.clone())).await.ok()?;
+        Rc::into_inner(target).map(DmaBuffer::into_bytes)
     }
 
     async fn request(&self, work: Work) -> Result<(), DeviceError> {

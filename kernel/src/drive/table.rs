@@ -209,6 +209,14 @@ impl<E: Engine> Table<E> {
         Ok(number)
     }
 
+    /// Whether the disk has no trouble: it is there, and nothing is being tried again.
+    pub(super) fn is_well(&self, unit: u16) -> bool {
+        let is_trouble = |slot: &Slot| slot.resting || slot.recoveries > 0 || slot.attempts > 0;
+        let troubled = self.slots.iter().any(|slot| slot.work.is_some() && is_trouble(slot));
+        let is_up = self.engine.is_some() && !self.is_down && !self.recovery_wanted;
+        is_up && !troubled && self.check(unit).is_ok()
+    }
+
     /// Takes what the device has done.
     pub(super) fn complete(&mut self) {
         loop {
@@ -244,6 +252,10 @@ impl<E: Engine> Table<E> {
         let slot = &mut self.slots[usize::from(number)];
         let Some(work) = &slot.work else { return };
         let (kind, unit) = (work.kind, usize::from(work.unit));
+        if kind == Kind::Health && verdict != Verdict::Done {
+            // It is asked once, and a disk that does not tell is none the worse.
+            return self.finish(number, Err(Failure::Device));
+        }
         if verdict == Verdict::Restarted {
             self.units[unit].lost_caches += 1;
         }

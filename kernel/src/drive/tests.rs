@@ -452,6 +452,34 @@ fn reads_with_slots_of_their_own_pass_a_long_line_of_writes() {
 }
 
 #[test]
+fn a_disk_that_does_not_tell_how_it_is_is_none_the_worse() {
+    let (fake, host, disk) = disk();
+    for verdict in [Verdict::Failed, Verdict::Unsure, Verdict::NotStarted, Verdict::Done] {
+        let mut health = pin!(disk.health());
+        assert!(turn!(health).is_pending() && disk.is_well());
+        let (slot, work) = fake.next();
+        assert_eq!((work.kind, work.place().1), (Kind::Health, HEALTH_LEN));
+        drop(work);
+        fake.answer(slot, verdict);
+        host.complete();
+        let told = matches!(turn!(health), Poll::Ready(Some(bytes)) if bytes.len() == HEALTH_LEN);
+        assert_eq!(told, verdict == Verdict::Done);
+        assert!(fake.all().is_empty() && disk.is_well());
+    }
+    // Silence is the controller's trouble; the question is not asked again, and the disk stays.
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    ticks(&host, PATIENCE_TICKS + 1);
+    assert_eq!((turn!(health), fake.0.borrow().recoveries), (Poll::Ready(None), 1));
+    assert!(fake.all().is_empty() && disk.is_well());
+    let mut read = pin!(disk.read(1, 1));
+    assert!(turn!(read).is_pending());
+    fake.answer(fake.next().0, Verdict::Unsure);
+    host.complete();
+    assert!(!disk.is_well(), "it is being tried again");
+}
+
+#[test]
 fn what_is_outside_or_not_whole_or_read_only_never_reaches_the_controller() {
     let (fake, host, disk) = disk();
     let outside = |first, count| Poll::Ready(Err(DeviceError::OutOfBounds { first, count }));

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `disks` | how the disks say that they are | how they are asked |
 //! | `first` | what the disks hold; a blank one for a node that has none |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
@@ -24,6 +25,7 @@
 //! Knows the order: devices → settings → network → recovery → store → tasks. Must not know how any of them works.
 
 mod clock;
+mod disks;
 mod first;
 mod grow;
 mod http;
@@ -92,9 +94,9 @@ const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 /// Brings the node up and serves until it is to stop; then does so cleanly, and says what the machine shall do.
 pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let bell = Bell::default();
-    let Devices { disks, cards } = devices;
-    let survey = first::survey_or_make(&named(&disks)).await;
-    tell_findings(&disks, &survey);
+    let Devices { disks: machine_disks, cards } = devices;
+    let survey = first::survey_or_make(&named(&machine_disks)).await;
+    tell_findings(&machine_disks, &survey);
     let (settings, base) = settings::read(&survey, &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
@@ -102,8 +104,9 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
-    let site = stack.as_ref().map(|stack| http::start(stack, &live));
-    let blank = blank(named(&disks), &survey);
+    let health = disks::Health::watch(&machine_disks);
+    let site = stack.as_ref().map(|stack| http::start(stack, &live, &health));
+    let blank = blank(named(&machine_disks), &survey);
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
     let store = open_store(survey.parts, shares.store, settings.grow, &blank).await;
     let nine_fat = open_fat(survey.nine_fat).await;
@@ -121,7 +124,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
             let peers = replicate::start(stack, &live, store, nine_fat.clone(), &names, &keys, window);
             site.iter().for_each(|site| site.show_peers(peers.clone()));
             let upgrades = upgrade::upgrades(machine, nine_fat.as_ref(), &live, &bell);
-            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers, upgrades);
+            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers, upgrades, &health);
             p9::start(stack, &live, tree.clone());
             behind = secure::open(keys.as_ref(), &live, tree.clone(), logins.clone());
             shown = Some(tree);

@@ -207,7 +207,9 @@ impl FakeNvme {
             0x06 => write(pages, &self.identify(words[0], command.number(4, 4) as u32)),
             0x02 => {
                 assert_eq!((words[0], words[1]), (127 << 16 | 2, 0), "the page of its health, whole");
-                write(pages, &[0; 512]);
+                let mut page = [0; 512];
+                (page[1], page[2]) = (0x34, 0x01);
+                write(pages, &page);
             }
             0x09 => result = (pairs - 1) << 16 | (pairs - 1),
             _ => return self.post(0, command.id(), 1, 0),

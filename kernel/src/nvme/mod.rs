@@ -19,24 +19,23 @@
 mod command;
 #[cfg(test)]
 mod fake;
-mod health;
+pub(crate) mod health;
 mod identify;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use crate::drive::{Engine, Problem, Recovery, Verdict, Work, wait_until};
+use crate::drive::{Engine, Kind, Problem, Recovery, Verdict, Work, wait_until};
 use crate::memory::mmio::Registers;
 use crate::memory::shared::SharedMemory;
 use alloc::string::String;
 use alloc::vec::Vec;
 use command::{
-    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, GET_LOG_PAGE, IDENTIFY, LIST_LEN,
-    NUMBER_OF_QUEUES, PAGE, SET_FEATURES,
+    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, IDENTIFY, LIST_LEN, NUMBER_OF_QUEUES, PAGE,
+    SET_FEATURES,
 };
 use core::mem::ManuallyDrop;
 use core::time::Duration;
-use health::{ALL, HEALTH_LEN, HEALTH_PAGE, Health};
 pub(crate) use identify::Namespace;
 use identify::{
     CNS_ACTIVE_NAMESPACES, CNS_CONTROLLER, CNS_NAMESPACE, ControllerData, IDENTIFY_LEN, NAMESPACES_MAX,
@@ -69,6 +68,9 @@ pub(crate) const REGISTERS_LEN: u32 = 0x1010;
 const ADMIN_SIZE: u16 = 16;
 /// Places in each I/O queue; one command fewer fits.
 const QUEUE_SIZE: u16 = 64;
+/// In the queue for administration: the id of the question for its health, and of all others.
+const HEALTH_ID: u16 = 1;
+const ADMIN_ID: u16 = 0;
 /// How long a command of administration may take.
 const ADMIN_LIMIT: Duration = Duration::from_secs(10);
 /// Pairs of I/O queues: for reads, and for the rest.
@@ -87,6 +89,8 @@ pub(crate) struct Controller {
     messages: u16,
     /// Namespaces in the order of units.
     namespaces: Vec<u32>,
+    /// The slot of the question for its health, while it is with the queue for administration.
+    health: Option<u16>,
     ready_limit: Duration,
 }
 
@@ -177,6 +181,7 @@ impl Controller {
             is_known: false,
             messages,
             namespaces: Vec::new(),
+            health: None,
             ready_limit: Duration::from_millis(500) * (low >> 24).max(1),
         })
     }
@@ -214,31 +219,7 @@ impl Controller {
                 Err(problem) => log::error!("nvme {}: namespace {number} {problem}", data.serial),
             }
         }
-        match self.health(pause).await? {
-            Some(health) if health.is_bad() => log::warn!("nvme {}: {health}", data.serial),
-            Some(health) => log::info!("nvme {}: {health}", data.serial),
-            None => {}
-        }
         Ok((data, namespaces))
-    }
-
-    /// What it says of its health; `None` where it does not.
-    async fn health(&mut self, pause: &impl AsyncFn(Duration)) -> Result<Option<Health>, Problem> {
-        let command = Command {
-            opcode: GET_LOG_PAGE,
-            namespace: ALL,
-            pages: [self.memory.answer.address(), 0],
-            words: [HEALTH_PAGE, 0, 0],
-        };
-        match self.administer(&command, "tell its health", pause).await {
-            Ok(_) => {}
-            // No disk is left out for want of it.
-            Err(Problem::Refused { .. } | Problem::Slow(_)) => return Ok(None),
-            Err(problem) => return Err(problem),
-        }
-        let mut page = [0; HEALTH_LEN];
-        self.memory.answer.copy_to(0, &mut page);
-        Ok(Health::parse(&page))
     }
 
     async fn identify(
@@ -268,7 +249,7 @@ impl Controller {
         pause: &impl AsyncFn(Duration),
     ) -> Result<u32, Problem> {
         let admin = &mut self.memory.admin;
-        if !admin.submit(0, command) {
+        if !admin.submit(ADMIN_ID, command) {
             return Err(Problem::Slow(what));
         }
         let mut answer = Ok(None);
@@ -307,6 +288,7 @@ impl Controller {
         self.stop(pause).await?;
         let memory = &mut self.memory;
         memory.admin.forget();
+        self.health = None;
         memory.queues.iter_mut().for_each(QueuePair::forget);
         let last = u32::from(ADMIN_SIZE - 1);
         self.registers.write32(register::ADMIN_QUEUE_SIZES, last << 16 | last);
@@ -386,6 +368,13 @@ impl Engine for Controller {
         let Some(namespace) = self.namespaces.get(usize::from(work.unit)) else { return false };
         let Some(list) = self.memory.lists.window().part(at, LIST_LEN) else { return false };
         let list_address = self.memory.lists.address() + at as u64;
+        if work.kind == Kind::Health {
+            // One question at a time: the answer is the same for all namespaces.
+            let command = Command::health(work, &list, list_address).filter(|_| self.health.is_none());
+            let is_asked = command.is_some_and(|command| self.memory.admin.submit(HEALTH_ID, &command));
+            self.health = is_asked.then_some(slot).or(self.health);
+            return is_asked;
+        }
         let command = Command::of(work, *namespace, &list, list_address);
         let (Some(command), Some(pair)) = (command, self.memory.queues.get_mut(queue)) else { return false };
         pair.submit(id, &command)
@@ -398,7 +387,10 @@ impl Engine for Controller {
                 return Ok(Some((slot, answer.verdict())));
             }
         }
-        Ok(None)
+        let Some(slot) = self.health else { return Ok(None) };
+        let Some(answer) = self.memory.admin.complete()? else { return Ok(None) };
+        self.health = None;
+        Ok(Some((slot, answer.verdict())))
     }
 
     fn examine(&mut self) -> Result<(), Problem> {

@@ -206,6 +206,47 @@ fn a_controller_that_comes_back_with_fewer_queues_is_gone() {
 }
 
 #[test]
+fn health_is_asked_beside_reads_and_writes() {
+    let device = FakeNvme::new(64);
+    let (host, disk, other) = disks(&device);
+    let mut read = pin!(disk.read(9, 1));
+    assert!(turn!(read).is_pending());
+    let (mut health, mut second) = (pin!(disk.health()), pin!(other.health()));
+    assert!(turn!(health).is_pending());
+    assert_eq!(turn!(second), Poll::Ready(None), "one question at a time");
+    device.run();
+    host.complete();
+    let Poll::Ready(Some(page)) = turn!(health) else { panic!("not told") };
+    assert_eq!(health::parse(&page).unwrap().celsius, Some(35));
+    assert!(turn!(read).is_pending());
+    device.answer(&next(&device), 0);
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+
+    device.0.borrow_mut().refused = Some(0x02);
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    host.complete();
+    assert_eq!(turn!(health), Poll::Ready(None));
+
+    device.0.borrow_mut().refused = None;
+    device.0.borrow_mut().ignored = Some(0x02);
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    (0..17).for_each(|_| host.tick());
+    recover(&device, &host);
+    assert_eq!((turn!(health), device.0.borrow().starts), (Poll::Ready(None), 2));
+    device.0.borrow_mut().ignored = None;
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    host.complete();
+    assert!(matches!(turn!(health), Poll::Ready(Some(_))));
+}
+
+#[test]
 fn an_old_answer_is_not_seen_again() {
     let device = FakeNvme::new(8);
     let (host, disk, _) = disks(&device);

@@ -8,6 +8,10 @@ pub mod command_line;
 pub mod loader;
 #[path = "../../../kernel/src/acpi/tables/mod.rs"]
 pub mod tables;
+#[path = "../../../kernel/src/nvme/health.rs"]
+pub mod nvme_health;
+#[path = "../../../kernel/src/ahci/health.rs"]
+pub mod sata_health;
 
 use crate::Input;
 use loader::{KernelFile, SEGMENTS_MAX};
@@ -113,5 +117,20 @@ pub fn kernel_slots(data: &[u8]) {
         assert_eq!((now.next, now.good, now.tried), (slots.next, slots.good, slots.tried));
         assert_eq!(SLOTS.map(|slot| now.image(slot)), SLOTS.map(|slot| slots.image(slot)));
         slots = now;
+    }
+}
+
+/// What disks say of their health, of either kind: whatever it is, it can be told in a line.
+pub fn disk_health(data: &[u8]) {
+    for health in [nvme_health::parse(data), sata_health::parse(data)].into_iter().flatten() {
+        assert!(health.is_known());
+        assert!(!health.to_string().contains('\n'));
+    }
+    // The sum made right, so that what lies behind it is reached.
+    let mut page = data.to_vec();
+    page.resize(sata_health::SMART_LEN, 0);
+    balance(&mut page, sata_health::SMART_LEN - 1);
+    if let Some(health) = sata_health::parse(&page) {
+        assert!(health.is_known() && health.celsius.is_none_or(|celsius| (-40..=120).contains(&celsius)));
     }
 }

@@ -131,6 +131,9 @@ impl<E: Engine> Table<E> {
         let charged = core::mem::take(&mut slot.charged);
         let Some(work) = &slot.work else { return };
         let unit = work.unit;
+        if work.kind == Kind::Health {
+            return self.finish(number, Err(Failure::Device));
+        }
         if blamed == Some(number) {
             return self.judge(number, Verdict::Unsure);
         }
