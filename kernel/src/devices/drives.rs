@@ -63,7 +63,9 @@ async fn wait_for_any(signals: &[Signal]) {
     match signals {
         [] => pending().await,
         [signal] => signal.wait().await,
-        [first, second, ..] => drop(select(pin!(first.wait()), pin!(second.wait())).await),
+        [first, second, ..] => {
+            select(pin!(first.wait()), pin!(second.wait())).await;
+        }
     }
 }
 

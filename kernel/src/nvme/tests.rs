@@ -111,7 +111,7 @@ fn queues_wrap_and_phases_turn_without_a_lost_answer() {
         let commands = [next(&device), next(&device)];
         for command in commands.iter().rev() {
             FakeNvme::fill(command, 512, command.number(40, 8) as u8);
-            device.answer(&command, 0);
+            device.answer(command, 0);
         }
         host.complete();
         for (at, read) in (0..).zip(&mut reads) {
