@@ -1,5 +1,5 @@
-//! How a SATA disk says that it is: the attributes of SMART READ DATA (ATA8-ACS, section 7.52; the numbers of attributes
-//! are no standard, but these mean the same on the disks of all makers).
+//! How a SATA disk says that it is: the attributes of SMART READ DATA (ATA8-ACS). The numbers of attributes
+//! are no standard, but these mean the same on the disks of all makers.
 //!
 //! Knows the answer. Must not know how it is asked for.
 

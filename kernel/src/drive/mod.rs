@@ -13,6 +13,8 @@
 //! was under way is asked for again; a disk that does not answer even then is gone: whoever waits is told at once, and
 //! the disk is looked at from time to time until it answers.
 
+#[cfg(test)]
+mod order_tests;
 mod table;
 #[cfg(test)]
 mod tests;

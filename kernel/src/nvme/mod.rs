@@ -13,8 +13,9 @@
 //! All state is one processor's, so queues are not one for each processor: there is one for reads and one for writes and
 //! flushes, where the controller gives two. It takes commands from both in turn (section 4.13, round robin), so a read
 //! does not wait behind a long line of writes. A flush covers what was completed before it, whichever queue that went
-//! through (NVM command set, section 6.8), and nobody flushes what he has not seen completed. Of the crates, nvme-driver 0.8 works only
-//! inside a framework of its own that waits by interrupts, so this is ours.
+//! through (section 6.8), and nobody flushes what he has not seen completed.
+//!
+//! Of the crates, nvme-driver 0.8 works only inside a framework of its own that waits by interrupts, so this is ours.
 
 mod command;
 #[cfg(test)]
