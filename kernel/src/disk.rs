@@ -4,14 +4,15 @@
 
 use crate::ahci::{MappedPort, Port};
 use crate::drive::Drive;
-use crate::nvme;
 use crate::virtio::attached::Attached;
 use crate::virtio::block::VirtioBlock;
 use crate::virtio::hal::KernelHal;
 use crate::virtio::scsi::Scsi;
+use crate::{ahci, nvme};
 use alloc::string::String;
 use bytes::Bytes;
 use core::fmt;
+use net::disks::DiskHealth;
 use storage::device::narrowed::Narrowed;
 use storage::device::{BlockDevice, DeviceError};
 use virtio_drivers::transport::pci::bus::DeviceFunction;
@@ -112,6 +113,25 @@ impl Disk {
             Device::Nvme(disk) => disk.geometry().read_only,
             Device::Ahci(disk) => disk.geometry().read_only,
             Device::Scsi(disk) => disk.geometry().read_only,
+        }
+    }
+
+    /// Whether it has no trouble. A disk of a host's is always well: it is the host's to look after.
+    pub(crate) fn is_well(&self) -> bool {
+        match self.device() {
+            Device::VirtioBlock(_) => true,
+            Device::Nvme(disk) => disk.is_well(),
+            Device::Ahci(disk) => disk.is_well(),
+            Device::Scsi(disk) => disk.is_well(),
+        }
+    }
+
+    /// How it says that it is; `None`: it does not tell.
+    pub(crate) async fn health(&self) -> Option<DiskHealth> {
+        match self.device() {
+            Device::VirtioBlock(_) | Device::Scsi(_) => None,
+            Device::Nvme(disk) => nvme::health::parse(&disk.health().await?),
+            Device::Ahci(disk) => ahci::health::parse(&disk.health().await?),
         }
     }
 

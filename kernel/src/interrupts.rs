@@ -3,6 +3,7 @@
 //! Knows vectors and who waits. Handlers only acknowledge and set a bit; the executor wakes the waiters in its own time.
 //! Must not know devices.
 
+use crate::acpi::Acpi;
 use crate::arch::descriptors::{
     DEVICE_VECTORS, FIRST_DEVICE_VECTOR, SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR,
 };
@@ -120,9 +121,9 @@ impl InterruptLine {
 ///
 /// # Errors
 /// If the local APIC cannot be mapped.
-pub fn init() -> Result<(), crate::memory::MemoryError> {
+pub fn init(acpi: Option<&Acpi>) -> Result<(), crate::memory::MemoryError> {
     pic::silence();
-    let kind = apic::init()?;
+    let kind = apic::init_first(acpi)?;
     log::info!("interrupts by {kind}, processor {}", apic::id());
     Ok(())
 }

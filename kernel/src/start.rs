@@ -45,7 +45,7 @@ pub fn start(boot_info: BootInfo) -> ! {
     let status = memory::heap::status();
     log::info!("{} MiB of memory free of {}", status.free >> 20, status.total >> 20);
     let acpi = acpi::init(boot_info.rsdp);
-    if let Err(error) = interrupts::init() {
+    if let Err(error) = interrupts::init(acpi.as_ref()) {
         panic!("cannot start: the local APIC: {error}");
     }
     time::init(acpi.as_ref());

@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`clock`], [`rng`] | the seams for time and randomness | protocols |
+//! | [`disks`] | what disks tell of their health | how a disk is asked |
 //! | [`dial`] | Plan 9's text for an address | sockets |
 //! | [`journal`] | the log's last lines | who logs |
 //! | [`syslog`] | a line as a message for a collector | sockets |
@@ -33,6 +34,7 @@ extern crate std;
 pub mod auth;
 pub mod clock;
 pub mod dial;
+pub mod disks;
 pub mod http;
 pub mod journal;
 pub mod p9;

@@ -9,7 +9,7 @@ mod tables;
 use crate::memory::map_firmware;
 use alloc::vec::Vec;
 use tables::Firmware;
-pub use tables::{Acpi, ConfigurationSpace, IoApic, MmioPlace};
+pub use tables::{Acpi, ConfigurationSpace, IoApic, MmioPlace, NmiInput};
 
 /// Firmware's memory, mapped on demand.
 struct Mapped;

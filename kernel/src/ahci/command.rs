@@ -34,6 +34,10 @@ const READ_FPDMA_QUEUED: u8 = 0x60;
 const WRITE_FPDMA_QUEUED: u8 = 0x61;
 const FLUSH_CACHE_EXT: u8 = 0xea;
 const IDENTIFY_DEVICE: u8 = 0xec;
+const SMART: u8 = 0xb0;
+const SMART_READ_DATA: u16 = 0xd0;
+/// What stands in the middle and upper byte of the address of every SMART command.
+const SMART_KEY: u64 = 0xc2_4f_00;
 /// The log that tells which queued command failed.
 const LOG_QUEUED_ERROR: u64 = 0x10;
 const DEVICE_LBA: u8 = 1 << 6;
@@ -57,6 +61,10 @@ impl Command {
         Command { opcode: READ_LOG_EXT, features: 0, first: LOG_QUEUED_ERROR, count: 1, device: 0 }
     }
 
+    fn read_smart_data() -> Command {
+        Command { opcode: SMART, features: SMART_READ_DATA, first: SMART_KEY, count: 0, device: 0 }
+    }
+
     /// The command for `work` in `slot`. `None`: no command takes so many sectors.
     pub(super) fn of(work: &Work, slot: u16, queued: bool) -> Option<Command> {
         let opcode = match (work.kind, queued) {
@@ -69,6 +77,7 @@ impl Command {
                     device: DEVICE_LBA,
                 });
             }
+            (Kind::Health, _) => return Some(Command::read_smart_data()),
             (Kind::Read, true) => READ_FPDMA_QUEUED,
             (Kind::Write, true) => WRITE_FPDMA_QUEUED,
             (Kind::Read, false) => READ_DMA_EXT,
@@ -173,6 +182,8 @@ mod tests {
         let plain = Command::of(&work(Kind::Read), 5, false).unwrap().bytes();
         assert_eq!(plain[..14], [0x27, 0x80, 0x25, 0, 1, 2, 3, 0x40, 4, 5, 6, 0, 7, 8]);
         assert_eq!(Command::of(&work(Kind::Flush), 5, true).unwrap().bytes()[2], 0xea);
+        let smart = Command::of(&work(Kind::Health), 5, false).unwrap().bytes();
+        assert_eq!(smart[..14], [0x27, 0x80, 0xb0, 0xd0, 0, 0x4f, 0xc2, 0, 0, 0, 0, 0, 0, 0]);
         for sectors in [0, 0x1_0000] {
             assert_eq!(Command::of(&Work { sectors, ..work(Kind::Read) }, 0, true), None);
         }

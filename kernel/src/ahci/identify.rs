@@ -19,6 +19,8 @@ pub(crate) struct Identity {
     pub(super) queue_depth: u16,
     /// Whether it has logs.
     pub(super) has_logs: bool,
+    /// Whether it tells of its health.
+    pub(super) has_smart: bool,
 }
 
 struct Words<'a>(&'a [u8; ANSWER_LEN]);
@@ -75,6 +77,8 @@ impl Identity {
             model: words.text(27, 20),
             guid: if names && wide != 0 { format!("{wide:016x}") } else { String::new() },
             queue_depth: if queues { (words.word(75) & 31) + 1 } else { 0 },
+            // The feature set is there, and on.
+            has_smart: words.word(83) >> 14 == 1 && words.has(82, 0) && words.has(85, 0),
             has_logs: words.word(84) >> 14 == 1 && words.has(84, 5),
         })
     }
@@ -91,6 +95,8 @@ pub(super) mod tests {
         put(11, u16::from_be_bytes(*b"1 "));
         put(75, depth.saturating_sub(1));
         put(76, if depth > 0 { 1 << 8 } else { 0 });
+        put(82, 1);
+        put(85, 1);
         put(83, 1 << 14 | 1 << 13 | 1 << 10);
         put(84, 1 << 14 | 1 << 5);
         (0..4).for_each(|at| put(100 + at, (sectors >> (16 * at)) as u16));
@@ -109,7 +115,8 @@ pub(super) mod tests {
         assert_eq!((disk.serial.as_str(), disk.queue_depth, disk.has_logs), ("SN1", 31, true));
         assert_eq!((disk.geometry.sector_size, disk.geometry.sector_count), (512, 1 << 33));
         assert_eq!(Identity::parse(&answer(1000, 0)).unwrap().queue_depth, 0);
-        assert_eq!(disk.guid, "");
+        assert_eq!((disk.guid.as_str(), disk.has_smart), ("", true));
+        assert!(!with(85, 0).unwrap().has_smart);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | `command` | commands, headers and tables in memory | when they are issued |
+//! | `health` | how a disk says that it is | how it is asked |
 //! | `identify` | what a disk says of itself | how it is asked |
+//! | `queueing` | whether commands are queued, and when that is given up | registers |
 //! | `port` | a port: issuing, completing, recovery | other ports |
 //!
 //! Knows the controller's own registers and finding its ports. Must not know PCI, interrupts, time.
@@ -12,8 +14,14 @@
 //! the last of several disks; so this is ours.
 
 mod command;
+#[cfg(test)]
+mod fake;
+pub(crate) mod health;
 mod identify;
 mod port;
+#[cfg(test)]
+mod queue_tests;
+mod queueing;
 #[cfg(test)]
 mod tests;
 

@@ -3,14 +3,15 @@
 //! Knows a port's registers (AHCI 1.3.1, section 3.3), which commands may be with the device together, and how a port
 //! is brought back after an error. Must not know the other ports.
 //!
-//! Queued commands run together; a flush, or any command of a disk that has no queue, runs alone. So commands wait here,
-//! in order, until they may be issued. After an error that no log explains, commands run alone for a while: then the
-//! next error tells whose it is.
+//! Queued commands run together; a flush, or any command of a disk that has no queue, runs alone: it waits until the
+//! queued ones have ended, and none begins before it has. So commands wait here, in order, until they may be issued.
 
 use super::command::{Command, PortMemory, SLOTS, failed_slot};
 use super::identify::Identity;
+use super::queueing::{Doubt, Queueing};
 use crate::drive::{Engine, Kind, Problem, Recovery, Verdict, Work, wait_until};
 use crate::memory::mmio::Registers;
+use alloc::string::String;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{Ordering, fence};
 use core::time::Duration;
@@ -59,8 +60,6 @@ const LINK_LIMIT: Duration = Duration::from_secs(2);
 /// Disks of old have to get to speed.
 const READY_LIMIT: Duration = Duration::from_secs(12);
 const QUESTION_LIMIT: Duration = Duration::from_secs(10);
-/// Commands that run alone after an error that nothing explains.
-const ALONE: u32 = 64;
 
 /// A way to the registers of a port.
 pub(crate) trait PortRegisters {
@@ -102,10 +101,11 @@ pub(crate) struct Port<R: PortRegisters> {
     /// Whether the controller reaches all memory.
     is_wide: bool,
     depth: u16,
-    queues: bool,
+    queueing: Queueing,
     has_logs: bool,
-    /// Commands that still run alone.
-    alone: u32,
+    has_smart: bool,
+    /// What the log calls the disk.
+    serial: String,
     waiting: Deque<Waiting, SLOTS>,
     /// With the device, a bit for each slot: queued ones, and the only one of another kind.
     queued: u32,
@@ -144,9 +144,10 @@ impl<R: PortRegisters> Port<R> {
             is_stopped: true,
             is_wide,
             depth: slots.clamp(1, SLOTS as u16),
-            queues: false,
+            queueing: Queueing::new(false),
             has_logs: false,
-            alone: 0,
+            has_smart: false,
+            serial: String::new(),
             waiting: Deque::new(),
             queued: 0,
             single: 0,
@@ -159,9 +160,10 @@ impl<R: PortRegisters> Port<R> {
         let found = port.explore(pause).await;
         match found {
             Ok(Some(identity)) => {
-                port.queues = can_queue && identity.queue_depth > 0;
-                port.has_logs = identity.has_logs;
-                if port.queues {
+                port.queueing = Queueing::new(can_queue && identity.queue_depth > 0);
+                (port.has_logs, port.has_smart) = (identity.has_logs, identity.has_smart);
+                port.serial.clone_from(&identity.serial);
+                if port.queueing.is_on() {
                     port.depth = port.depth.min(identity.queue_depth);
                 }
                 Ok(Some(FoundDisk { port, identity }))
@@ -292,7 +294,7 @@ impl<R: PortRegisters> Port<R> {
                 self.registers.write(register::QUEUED, bit);
             } else {
                 self.single |= bit;
-                self.alone = self.alone.saturating_sub(1);
+                self.queueing.ran_alone();
             }
             self.registers.write(register::ISSUED, bit);
         }
@@ -318,14 +320,32 @@ impl<R: PortRegisters> Port<R> {
         fence(Ordering::SeqCst);
         self.done = self.queued & !queued;
         if !self.has_failed {
-            self.done |= self.single & !issued;
+            let alone = self.single & !issued;
+            self.done |= alone;
+            let given_up = self.queueing.succeeded_alone(alone);
+            self.tell(given_up);
         }
         self.queued &= !self.done;
         self.single &= !self.done;
         if self.done == 0 && self.has_failed {
             return Err(Problem::Command(self.registers.read(register::TASK_FILE)));
         }
-        if interrupts & INTERRUPTS_LINK != 0 { self.examine() } else { Ok(()) }
+        if interrupts & INTERRUPTS_LINK != 0 { self.check_link() } else { Ok(()) }
+    }
+
+    fn check_link(&self) -> Result<(), Problem> {
+        match self.registers.read(register::LINK) {
+            link if link & 0xf == LINK_UP && link != NOBODY => Ok(()),
+            _ => Err(Problem::Unplugged),
+        }
+    }
+
+    /// Says why the queue is given up, if it is.
+    fn tell(&self, given_up: Option<Doubt>) {
+        if let Some(doubt) = given_up {
+            let serial = &self.serial;
+            log::warn!("ahci disk {serial}: it {doubt}; from now on it gets one command at a time");
+        }
     }
 
     /// The slot to blame, if the error can be only that one's: it ran alone.
@@ -347,6 +367,7 @@ impl<R: PortRegisters> Port<R> {
         }
         self.ask(&Command::read_error_log(), "show its error log", pause).await.ok()?;
         let blamed = failed_slot(&self.memory.answer()).filter(|slot| queued >> slot & 1 != 0)?;
+        self.queueing.blame(blamed);
         Some(Recovery::Good { blamed: Some(blamed), is_cache_kept: true })
     }
 }
@@ -361,7 +382,10 @@ impl<R: PortRegisters> Engine for Port<R> {
         if !self.is_wide && place.0.saturating_add(place.1 as u64) > 1 << 32 {
             return false;
         }
-        let queued = self.queues && self.alone == 0 && work.kind != Kind::Flush;
+        if work.kind == Kind::Health && !self.has_smart {
+            return false;
+        }
+        let queued = self.queueing.wants(slot, work);
         let Some(command) = Command::of(work, slot, queued) else { return false };
         let place = if work.kind == Kind::Flush { (0, 0) } else { place };
         if !self.memory.put(slot, &command, place, work.kind == Kind::Write) {
@@ -386,13 +410,12 @@ impl<R: PortRegisters> Engine for Port<R> {
     }
 
     fn examine(&mut self) -> Result<(), Problem> {
-        match self.registers.read(register::LINK) {
-            link if link & 0xf == LINK_UP && link != NOBODY => Ok(()),
-            _ => Err(Problem::Unplugged),
-        }
+        self.queueing.tick();
+        self.check_link()
     }
 
     async fn recover(&mut self, pause: &impl AsyncFn(Duration)) -> Recovery {
+        let (had_queued, has_failed) = (self.queued != 0, self.has_failed);
         let stopped = self.stop(pause).await;
         if stopped == Err(Problem::Unplugged) {
             return Recovery::Stopped(Problem::Unplugged);
@@ -404,7 +427,12 @@ impl<R: PortRegisters> Engine for Port<R> {
             let _ = self.stop(pause).await;
         }
         // Whose fault it was is not known: one after the other, then, for a while.
-        self.alone = ALONE;
+        self.queueing.isolate();
+        if had_queued && self.check_link().is_ok() {
+            let doubt = if has_failed { Doubt::Unexplained } else { Doubt::Silence };
+            let given_up = self.queueing.doubt(doubt);
+            self.tell(given_up);
+        }
         self.reset_link(pause).await;
         let back = match self.stop(pause).await {
             Ok(()) => self.start(pause).await,

@@ -1,213 +1,12 @@
 //! A port and its disk against a device in memory that answers truly, wrongly or never.
 
-use super::command::ANSWER_LEN;
-use super::identify::tests::answer;
+use super::fake::{Fake, disk, open, tick, turn, write};
 use super::port::{PortRegisters, register};
 use super::*;
-use crate::drive::{Drive, Host};
-use alloc::rc::Rc;
 use bytes::Bytes;
-use core::cell::RefCell;
 use core::pin::pin;
-use core::ptr;
 use core::task::{Context, Poll, Waker};
 use storage::device::{BlockDevice, DeviceError};
-
-macro_rules! turn {
-    ($future:expr) => {
-        $future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-    };
-}
-
-/// Waits by letting the fake do its work.
-macro_rules! pause {
-    ($device:expr) => {
-        &async |_| $device.run()
-    };
-}
-
-const START: u32 = 1;
-const TASK_FILE_ERROR: u32 = 1 << 30;
-
-/// The registers, and what a test sets.
-struct State {
-    registers: [u32; 32],
-    identity: [u8; ANSWER_LEN],
-    /// The slot that the log of errors names; without, there is no log.
-    log: Option<u8>,
-    /// Does not stop, or does not identify itself.
-    stuck: bool,
-    mute: bool,
-    link_resets: usize,
-    issued: Vec<u16>,
-}
-
-#[derive(Clone)]
-struct Fake(Rc<RefCell<State>>);
-
-fn read(address: u64, len: usize) -> Vec<u8> {
-    let byte = |at: u64| {
-        let place = ptr::with_exposed_provenance::<u8>(at as usize);
-        // SAFETY: tests read only where the driver said that its queues and buffers are.
-        unsafe { place.read_volatile() }
-    };
-    (address..).take(len).map(byte).collect()
-}
-
-fn write(address: u64, bytes: &[u8]) {
-    for (at, byte) in (address as usize..).zip(bytes) {
-        // SAFETY: tests write only where the driver let them.
-        unsafe { ptr::with_exposed_provenance_mut::<u8>(at).write_volatile(*byte) };
-    }
-}
-
-fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
-}
-
-impl PortRegisters for Fake {
-    fn read(&self, at: usize) -> u32 {
-        self.0.borrow().registers[at / 4]
-    }
-
-    fn write(&self, at: usize, value: u32) {
-        let mut state = self.0.borrow_mut();
-        let old = state.registers[at / 4];
-        state.registers[at / 4] = match at {
-            register::INTERRUPTS | register::LINK_ERRORS => old & !value,
-            register::QUEUED | register::ISSUED => old | value,
-            register::CONTROL if state.stuck => value | old & (1 << 15),
-            // Running and receiving follow at once; a stop forgets all commands.
-            register::CONTROL => {
-                value & !(1 << 15 | 1 << 14) | (value & START) << 15 | (value & 1 << 4) << 10
-            }
-            register::LINK_CONTROL => {
-                state.link_resets += usize::from(old & 1 == 1 && value & 1 == 0);
-                value
-            }
-            _ => value,
-        };
-        if at == register::CONTROL && value & START == 0 {
-            state.registers[register::QUEUED / 4] = 0;
-            state.registers[register::ISSUED / 4] = 0;
-        }
-        if at == register::ISSUED {
-            state.issued.push(value.trailing_zeros() as u16);
-        }
-    }
-
-    fn acknowledge(&self) {}
-}
-
-impl Fake {
-    fn new(depth: u16) -> Fake {
-        let mut registers = [0; 32];
-        registers[register::LINK / 4] = 0x123;
-        registers[register::SIGNATURE / 4] = 0x101;
-        registers[register::TASK_FILE / 4] = 0x50;
-        Fake(Rc::new(RefCell::new(State {
-            registers,
-            identity: answer(1000, depth),
-            log: None,
-            stuck: false,
-            mute: false,
-            link_resets: 0,
-            issued: Vec::new(),
-        })))
-    }
-
-    fn set(&self, at: usize, change: impl Fn(u32) -> u32) {
-        let mut state = self.0.borrow_mut();
-        state.registers[at / 4] = change(state.registers[at / 4]);
-    }
-
-    /// Answers questions that are not about sectors.
-    fn run(&self) {
-        if self.read(register::ISSUED) & 1 == 0 || self.0.borrow().mute {
-            return;
-        }
-        let opcode = self.fis(0)[2];
-        let log = self.0.borrow().log;
-        let bytes = match (opcode, log) {
-            (0xec, _) => self.0.borrow().identity,
-            (0x2f, Some(slot)) => {
-                let mut log = [0; ANSWER_LEN];
-                (log[0], log[2], log[511]) = (slot, 0x41, 0u8.wrapping_sub(slot + 0x41));
-                log
-            }
-            (0x2f, None) => return self.fail(0),
-            _ => return,
-        };
-        write(self.place(0).0, &bytes);
-        write(self.header(0) + 4, &(ANSWER_LEN as u32).to_le_bytes());
-        self.finish(0);
-        self.0.borrow_mut().issued.clear();
-    }
-
-    fn header(&self, slot: u16) -> u64 {
-        u64::from(self.read(0)) | u64::from(self.read(4)) << 32 | (u64::from(slot) * 32)
-    }
-
-    fn table(&self, slot: u16) -> u64 {
-        number(&read(self.header(slot) + 8, 8))
-    }
-
-    fn fis(&self, slot: u16) -> Vec<u8> {
-        read(self.table(slot), 20)
-    }
-
-    /// Where the slot's memory lies.
-    fn place(&self, slot: u16) -> (u64, usize) {
-        let stretch = read(self.table(slot) + 0x80, 16);
-        (number(&stretch[..8]), number(&stretch[12..]) as usize + 1)
-    }
-
-    /// First sector of the slot's command.
-    fn first(&self, slot: u16) -> u64 {
-        let fis = self.fis(slot);
-        number(&fis[4..7]) | number(&fis[8..11]) << 24
-    }
-
-    /// Commands issued since the last look.
-    fn issued(&self) -> Vec<u16> {
-        core::mem::take(&mut self.0.borrow_mut().issued)
-    }
-
-    fn finish(&self, slot: u16) {
-        self.set(register::TASK_FILE, |_| 0x50);
-        self.set(register::ISSUED, |bits| bits & !(1 << slot));
-        self.set(register::QUEUED, |bits| bits & !(1 << slot));
-        self.set(register::INTERRUPTS, |bits| bits | 1 << 3);
-    }
-
-    /// The command fails; of one that is not queued the bit goes, as some controllers have it.
-    fn fail(&self, slot: u16) {
-        self.set(register::ISSUED, |bits| bits & !(1 << slot));
-        self.set(register::TASK_FILE, |_| 0x4041);
-        self.set(register::INTERRUPTS, |bits| bits | TASK_FILE_ERROR);
-    }
-}
-
-fn open(device: &Fake, slots: u16) -> Result<Option<FoundDisk<Fake>>, Problem> {
-    let opened = turn!(pin!(Port::open(device.clone(), slots, true, true, pause!(device))));
-    let Poll::Ready(opened) = opened else { panic!("not a step was taken") };
-    opened
-}
-
-type FakeHost = Rc<Host<Port<Fake>>>;
-
-fn disk(depth: u16) -> (Fake, FakeHost, Drive<Port<Fake>>) {
-    let device = Fake::new(depth);
-    let found = open(&device, 32).unwrap().unwrap();
-    let host = Host::new(found.port);
-    let disk = host.add("ahci".into(), found.identity.geometry);
-    (device, host, disk)
-}
-
-fn tick(device: &Fake, host: &Host<Port<Fake>>) {
-    host.tick();
-    assert!(turn!(pin!(host.recover(pause!(device)))).is_ready());
-}
 
 #[test]
 fn a_disk_is_found_and_anything_else_is_left_alone() {
@@ -280,7 +79,7 @@ fn a_disk_without_queues_gets_one_command_at_a_time() {
     let slots = device.issued();
     let (start, len) = device.place(slots[0]);
     assert_eq!(
-        (slots.len(), device.fis(slots[0])[2], super::tests::read(start, len)),
+        (slots.len(), device.fis(slots[0])[2], super::fake::read(start, len)),
         (1, 0x35, alloc::vec![8; 512])
     );
     device.finish(slots[0]);
@@ -294,24 +93,65 @@ fn a_disk_without_queues_gets_one_command_at_a_time() {
 }
 
 #[test]
+fn health_is_asked_alone_and_only_of_disks_that_tell() {
+    let (device, host, disk) = disk(32);
+    let (mut read, mut health) = (pin!(disk.read(5, 1)), pin!(disk.health()));
+    assert!(turn!(read).is_pending());
+    assert!(turn!(health).is_pending());
+    let slots = device.issued();
+    assert_eq!((slots.len(), device.fis(slots[0])[2]), (1, 0x60), "the question waits");
+    device.finish(slots[0]);
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+    let slots = device.issued();
+    assert_eq!((slots.len(), device.fis(slots[0])[2]), (1, 0xb0));
+    let (start, len) = device.place(slots[0]);
+    write(start, &alloc::vec![7; len]);
+    device.finish(slots[0]);
+    host.complete();
+    assert!(matches!(turn!(health), Poll::Ready(Some(bytes)) if bytes[..] == [7; 512]));
+    // It refuses: no harm is done.
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.fail(device.issued()[0]);
+    host.complete();
+    tick(&device, &host);
+    assert_eq!((turn!(health), device.0.borrow().link_resets), (Poll::Ready(None), 0));
+
+    let device = Fake::new(32);
+    device.0.borrow_mut().identity[170..172].fill(0);
+    let found = open(&device, 32).unwrap().unwrap();
+    let host = crate::drive::Host::new(found.port);
+    let disk = host.add("ahci".into(), found.identity.geometry);
+    assert_eq!(turn!(pin!(disk.health())), Poll::Ready(None));
+    assert!(device.issued().is_empty());
+}
+
+#[test]
 fn the_log_tells_which_queued_command_failed_and_the_others_go_on() {
     let (device, host, disk) = disk(32);
     let (mut good, mut bad) = (pin!(disk.read(1, 1)), pin!(disk.read(2, 1)));
     assert!(turn!(good).is_pending());
     assert!(turn!(bad).is_pending());
+    let mut good_issued = 0;
     for _ in 0..12 {
-        let issued = device.issued();
-        if let Some(slot) = issued.iter().find(|slot| device.first(**slot) == 2) {
-            device.0.borrow_mut().log = Some(*slot as u8);
-            device.fail(*slot);
+        for slot in device.issued() {
+            if device.first(slot) == 2 {
+                device.0.borrow_mut().log = Some(slot as u8);
+                device.fail(slot);
+                continue;
+            }
+            // The first time it is under way when the other one fails.
+            good_issued += 1;
+            if good_issued > 1 {
+                device.finish(slot);
+            }
         }
         host.complete();
         tick(&device, &host);
     }
     assert_eq!(turn!(bad), Poll::Ready(Err(DeviceError::Read { first: 2, count: 1 })));
-    assert_eq!((device.0.borrow().link_resets, disk.failed_flushes()), (0, 0));
-    (0..32).for_each(|slot| device.finish(slot));
-    host.complete();
+    assert_eq!((device.0.borrow().link_resets, disk.failed_flushes(), good_issued), (0, 0, 2));
     assert!(matches!(turn!(good), Poll::Ready(Ok(_))));
 }
 

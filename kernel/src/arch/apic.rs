@@ -4,8 +4,10 @@
 
 use super::cpu;
 use super::descriptors::{SPURIOUS_VECTOR, TIMER_VECTOR, WAKE_VECTOR};
+use crate::acpi::{Acpi, NmiInput};
 use crate::memory::mmio::Registers;
 use crate::memory::{MemoryError, map_mmio};
+use alloc::vec::Vec;
 use spin::Once;
 use x86_64::registers::model_specific::{ApicBase, ApicBaseFlags, Msr};
 
@@ -26,6 +28,7 @@ const TIMER_DIVIDE: u32 = 0x3e;
 const ENABLED: u32 = 1 << 8;
 const MASKED: u32 = 1 << 16;
 const DELIVER_NMI: u32 = 4 << 8;
+const ACTIVE_LOW: u32 = 1 << 13;
 const DIVIDE_BY_16: u32 = 3;
 /// Commands to other processors: delivery modes, all with the level asserted.
 const FIXED: u32 = 0x4000;
@@ -39,6 +42,8 @@ const X2APIC_MSRS: u32 = 0x800;
 const WINDOW_LEN: usize = 4096;
 
 static LOCAL: Once<LocalApic> = Once::new();
+/// Where NMIs come in, by firmware.
+static NMI_INPUTS: Once<Vec<NmiInput>> = Once::new();
 
 enum LocalApic {
     Memory(Registers),
@@ -83,36 +88,69 @@ impl LocalApic {
     }
 }
 
-/// Turns this processor's local APIC on, with every source of interrupts masked but NMI. Returns which kind it is. The
-/// first processor's comes first and decides the kind.
+/// Turns the first processor's local APIC on, and decides for all which kind it is: what this returns.
 ///
 /// # Errors
 /// If its registers cannot be mapped.
-pub fn init() -> Result<&'static str, MemoryError> {
+pub fn init_first(acpi: Option<&Acpi>) -> Result<&'static str, MemoryError> {
     let (frame, flags) = ApicBase::read();
-    let (wanted, kind) = if cpu::has_x2apic() {
-        (flags | ApicBaseFlags::LAPIC_ENABLE | ApicBaseFlags::X2APIC_ENABLE, "x2APIC")
+    let is_on = flags.contains(ApicBaseFlags::X2APIC_ENABLE);
+    let has_far = acpi.is_some_and(|acpi| acpi.lists_x2apics || acpi.processors.iter().any(|id| *id >= 0xff));
+    let kind = if cpu::has_x2apic() && wants_x2apic(is_on, cpu::hypervisor().is_some(), has_far) {
+        LOCAL.call_once(|| LocalApic::Msrs);
+        "x2APIC"
     } else {
-        (flags | ApicBaseFlags::LAPIC_ENABLE, "xAPIC")
+        let window = map_mmio(frame.start_address().as_u64(), WINDOW_LEN)?;
+        LOCAL.call_once(|| LocalApic::Memory(window));
+        "xAPIC"
+    };
+    NMI_INPUTS.call_once(|| acpi.map_or_else(Vec::new, |acpi| acpi.nmi_inputs.clone()));
+    init();
+    Ok(kind)
+}
+
+/// Whether a processor that has an x2APIC is to use it: if firmware has it on already, which an xAPIC cannot undo; if it
+/// is needed to name processors; and on a virtual machine, where its registers are cheaper than memory that the host must
+/// watch. Otherwise firmware's choice stands: it may know why.
+fn wants_x2apic(is_on: bool, is_virtual: bool, has_far: bool) -> bool {
+    is_on || is_virtual || has_far
+}
+
+/// Turns this processor's local APIC on, with every source of interrupts masked but NMI. The first processor's comes
+/// first.
+pub fn init() {
+    let Some(local) = LOCAL.get() else { return };
+    let (frame, flags) = ApicBase::read();
+    let mode = match local {
+        LocalApic::Memory(_) => ApicBaseFlags::LAPIC_ENABLE,
+        LocalApic::Msrs => ApicBaseFlags::LAPIC_ENABLE | ApicBaseFlags::X2APIC_ENABLE,
     };
     // SAFETY: it stays where it is, and the processor says that it has this mode.
-    unsafe { ApicBase::write(frame, wanted) };
-    let local = match LOCAL.get() {
-        Some(local) => local,
-        None if kind == "x2APIC" => LOCAL.call_once(|| LocalApic::Msrs),
-        None => {
-            let window = map_mmio(frame.start_address().as_u64(), WINDOW_LEN)?;
-            LOCAL.call_once(|| LocalApic::Memory(window))
-        }
-    };
+    unsafe { ApicBase::write(frame, flags | mode) };
     local.write(TASK_PRIORITY, 0);
     local.write(TIMER, MASKED | u32::from(TIMER_VECTOR));
-    local.write(LINT0, MASKED);
-    local.write(LINT1, DELIVER_NMI);
+    let inputs = NMI_INPUTS.get().map_or(&[][..], Vec::as_slice);
+    for (register, word) in [LINT0, LINT1].into_iter().zip(input_words(inputs, id())) {
+        local.write(register, word);
+    }
     local.write(ERROR, MASKED | u32::from(SPURIOUS_VECTOR));
     local.write(TIMER_DIVIDE, DIVIDE_BY_16);
     local.write(SPURIOUS, ENABLED | u32::from(SPURIOUS_VECTOR));
-    Ok(kind)
+}
+
+/// What stands in the registers of both inputs of the processor called `id`. Where firmware says nothing of NMIs, they
+/// come in by the second one, as on every PC.
+fn input_words(inputs: &[NmiInput], id: u32) -> [u32; 2] {
+    if inputs.is_empty() {
+        return [MASKED, DELIVER_NMI];
+    }
+    let mut words = [MASKED; 2];
+    for input in inputs.iter().filter(|input| input.processor.is_none_or(|processor| processor == id)) {
+        if let Some(word) = words.get_mut(usize::from(input.input)) {
+            *word = DELIVER_NMI | if input.is_active_low { ACTIVE_LOW } else { 0 };
+        }
+    }
+    words
 }
 
 /// Whether a message can name the processor with this number: an xAPIC has eight bits for it, and all ones is everybody.
@@ -191,4 +229,26 @@ pub fn measure_timer(wait: impl FnOnce()) -> u32 {
     let passed = u32::MAX - local.read(TIMER_CURRENT);
     local.write(TIMER_INITIAL, 0);
     passed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn firmware_s_choice_stands_unless_there_is_a_reason() {
+        assert!(!wants_x2apic(false, false, false));
+        assert!(wants_x2apic(true, false, false) && wants_x2apic(false, true, false));
+        assert!(wants_x2apic(false, false, true));
+    }
+
+    #[test]
+    fn nmis_come_in_where_firmware_says_or_where_they_always_did() {
+        assert_eq!(input_words(&[], 3), [MASKED, DELIVER_NMI]);
+        let all = NmiInput { processor: None, input: 1, is_active_low: true };
+        let third = NmiInput { processor: Some(3), input: 0, is_active_low: false };
+        assert_eq!(input_words(&[all, third], 3), [DELIVER_NMI, DELIVER_NMI | ACTIVE_LOW]);
+        assert_eq!(input_words(&[all, third], 4), [MASKED, DELIVER_NMI | ACTIVE_LOW]);
+        assert_eq!(input_words(&[third], 4), [MASKED; 2]);
+    }
 }

@@ -19,12 +19,10 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::future::pending;
 use core::pin::pin;
 use core::time::Duration;
 use futures_util::future::{Either, select};
-
-/// Processors that submit to disks: all state is one processor's.
-const PROCESSORS: u16 = 1;
 
 async fn pause(time: Duration) {
     sleep_until(time::now().plus(time)).await;
@@ -46,12 +44,37 @@ fn one_interrupt(function: &mut Function, bars: &Bars, what: &str) -> Signal {
     Signal::Interrupt(line)
 }
 
-/// Looks after the disks behind one interrupt for good.
-async fn serve<E: Engine + 'static>(hosts: Vec<Rc<Host<E>>>, signal: Signal) {
+/// Has the device send as many messages as it has queues, each its own, if it has MSI-X and there are lines; else one.
+fn interrupts(function: &mut Function, bars: &Bars, queues: u16, what: &str) -> Vec<Signal> {
+    let table = Msix::find(&function.configuration, function.place, bars);
+    let count = table.as_ref().map_or(1, |table| table.entries().min(queues));
+    let mut signals = alloc::vec![one_interrupt(function, bars, what)];
+    let Some(table) = table.filter(|_| matches!(signals[..], [Signal::Interrupt(_)])) else { return signals };
+    for entry in 1..count {
+        let Some(line) = InterruptLine::allocate(what) else { break };
+        table.set(entry, line.msi_message());
+        signals.push(Signal::Interrupt(line));
+    }
+    signals
+}
+
+/// Returns when one of the first two signals has come.
+async fn wait_for_any(signals: &[Signal]) {
+    match signals {
+        [] => pending().await,
+        [signal] => signal.wait().await,
+        [first, second, ..] => {
+            select(pin!(first.wait()), pin!(second.wait())).await;
+        }
+    }
+}
+
+/// Looks after the disks behind these interrupts for good.
+async fn serve<E: Engine + 'static>(hosts: Vec<Rc<Host<E>>>, signals: Vec<Signal>) {
     let tick = Duration::from_secs(TICK_SECONDS);
     let mut next = time::now().plus(tick);
     loop {
-        match select(pin!(signal.wait()), pin!(sleep_until(next))).await {
+        match select(pin!(wait_for_any(&signals)), pin!(sleep_until(next))).await {
             Either::Left(_) => hosts.iter().for_each(|host| host.complete()),
             Either::Right(_) => {
                 hosts.iter().for_each(|host| host.tick());
@@ -94,9 +117,9 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
     let registers = [0x4000, 0x2000, nvme::REGISTERS_LEN].into_iter().find_map(|len| bars.map(0, 0, len));
     let registers = registers.ok_or(StartError::NoRegisters)?;
     function.enable();
-    let signal = one_interrupt(function, &bars, "nvme");
-    let interrupts = matches!(signal, Signal::Interrupt(_));
-    let found = nvme::Controller::open(registers, PROCESSORS, interrupts, &pause).await?;
+    let signals = interrupts(function, &bars, nvme::QUEUES, "nvme");
+    let messages = signals.iter().filter(|signal| matches!(signal, Signal::Interrupt(_))).count();
+    let found = nvme::Controller::open(registers, messages as u16, &pause).await?;
     let host = Host::new(found.controller);
     let mut disks = Vec::new();
     for namespace in found.namespaces {
@@ -112,7 +135,7 @@ pub(super) async fn start_nvme(function: &mut Function) -> Result<Vec<Rc<Disk>>,
     if disks.is_empty() {
         log::warn!("pci {}: an NVMe controller without namespaces", function.place);
     }
-    spawn(serve(alloc::vec![host], signal));
+    spawn(serve(alloc::vec![host], signals));
     Ok(disks)
 }
 
@@ -135,7 +158,7 @@ pub(super) async fn start_scsi(plugged: Plugged) -> Result<Vec<Rc<Disk>>, StartE
     if disks.is_empty() {
         log::warn!("{place}: a SCSI host without disks");
     }
-    spawn(serve(alloc::vec![host], signal));
+    spawn(serve(alloc::vec![host], alloc::vec![signal]));
     Ok(disks)
 }
 
@@ -164,7 +187,7 @@ pub(super) async fn start_ahci(function: &mut Function) -> Result<Vec<Rc<Disk>>,
         hosts.push(host);
     }
     if !hosts.is_empty() {
-        spawn(serve(hosts, signal));
+        spawn(serve(hosts, alloc::vec![signal]));
     }
     Ok(disks)
 }

@@ -13,6 +13,8 @@
 //! was under way is asked for again; a disk that does not answer even then is gone: whoever waits is told at once, and
 //! the disk is looked at from time to time until it answers.
 
+#[cfg(test)]
+mod order_tests;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -30,8 +32,8 @@ use event_listener::Event;
 use futures_util::future::try_join_all;
 use storage::device::{BlockDevice, DeviceError};
 pub(crate) use table::TICK_SECONDS;
-use table::{Failure, Table, Ticket};
-pub(crate) use work::{Kind, Memory, Work};
+use table::{Failure, LANES, Table, Ticket};
+pub(crate) use work::{HEALTH_LEN, Kind, Memory, Work};
 
 /// The largest request, in bytes. Longer ones gain no speed and make others wait.
 pub(crate) const REQUEST_MAX: u32 = 1 << 20;
@@ -115,6 +117,12 @@ pub enum Problem {
 pub(crate) trait Engine {
     /// Commands that it takes at once: slots are numbered below.
     fn depth(&self) -> usize;
+
+    /// How many of the slots, from the first on, are for reads alone, as the controller has a queue for them: then reads
+    /// do not wait behind a long line of writes. 0: any slot takes anything.
+    fn read_slots(&self) -> usize {
+        0
+    }
 
     /// Hands over the command of a slot. `false`: it cannot be told now.
     fn submit(&mut self, slot: u16, work: &Work) -> bool;
@@ -210,7 +218,7 @@ impl<E: Engine> Host<E> {
     pub(crate) fn add(self: &Rc<Host<E>>, name: String, geometry: Geometry) -> Drive<E> {
         let unit = self.table.borrow_mut().add_unit(name);
         self.sector_sizes.borrow_mut().push(geometry.sector_size);
-        Drive { host: self.clone(), unit, geometry, turn: Mutex::new(()), failed_flushes: Cell::new(0) }
+        Drive { host: self.clone(), unit, geometry, turns: Default::default(), failed_flushes: Cell::new(0) }
     }
 
     /// Takes what the controller has done and wakes who waits for it.
@@ -246,13 +254,14 @@ impl<E: Engine> Host<E> {
     }
 }
 
-/// A disk. Requests beyond what the controller takes wait for their turn, in order.
+/// A disk. Requests beyond what the controller takes wait for their turn, in order: reads among reads, if it has a queue
+/// for them.
 pub(crate) struct Drive<E> {
     host: Rc<Host<E>>,
     unit: u16,
     geometry: Geometry,
-    /// Held by the one request that is next to get a place.
-    turn: Mutex<()>,
+    /// In each lane, held by the one request that is next to get a place.
+    turns: [Mutex<()>; LANES],
     failed_flushes: Cell<u64>,
 }
 
@@ -267,6 +276,18 @@ impl<E: Engine> Drive<E> {
         self.host.table.borrow().depth()
     }
 
+    /// Whether the disk has no trouble.
+    pub(crate) fn is_well(&self) -> bool {
+        self.host.table.borrow().is_well(self.unit)
+    }
+
+    /// What the disk says of its health, in its own form. `None`: it does not tell.
+    pub(crate) async fn health(&self) -> Option<Bytes> {
+        let target = Rc::new(DmaBuffer::allocate(HEALTH_LEN)?);
+        self.request(Work::health(self.unit, target.clone())).await.ok()?;
+        Rc::into_inner(target).map(DmaBuffer::into_bytes)
+    }
+
     async fn request(&self, work: Work) -> Result<(), DeviceError> {
         let error = work.error();
         let done = async {
@@ -278,12 +299,13 @@ impl<E: Engine> Drive<E> {
     }
 
     async fn enqueue(&self, work: Work) -> Result<u16, Failure> {
-        let _turn = self.turn.lock().await;
+        let lane = self.host.table.borrow().lane(work.kind);
+        let _turn = self.turns[lane].lock().await;
         loop {
             {
                 let mut table = self.host.table.borrow_mut();
                 table.check(self.unit)?;
-                if table.has_room(self.unit) {
+                if table.has_room(self.unit, lane) {
                     return table.submit(work);
                 }
             }

@@ -24,12 +24,16 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::task::{Context, Poll, Waker};
 
+/// Slots for reads, and for everything else; only the first where a controller makes no difference.
+pub(super) const LANES: usize = 2;
 /// How often [`Table::tick`] wants to be called, in seconds.
 pub(crate) const TICK_SECONDS: u64 = 1;
 /// Ticks until a read or a write without an answer makes us recover the controller.
 pub(super) const PATIENCE_TICKS: u32 = 15;
 /// The same for a flush, which may have much to do.
 pub(super) const FLUSH_PATIENCE_TICKS: u32 = 45;
+/// A flush that takes longer than this makes what came behind it wait.
+pub(super) const LONG_FLUSH_TICKS: u32 = 2;
 /// Recoveries that a piece of work may cause before its disk counts as gone.
 const RECOVERIES_MAX: u8 = 1;
 /// Attempts at what fails by the device's own word.
@@ -62,6 +66,8 @@ struct Slot {
     work: Option<Work>,
     waiter: Waiter,
     submitted: u32,
+    /// Ticks since then in which the disk was at a long flush.
+    behind_flush: u32,
     /// Not with the device: to be given to it again at the next tick.
     resting: bool,
     attempts: u8,
@@ -83,7 +89,8 @@ struct Unit {
     name: String,
     /// For whom it is gone: the tick of the next look, and the wait after that.
     gone: Option<(u32, u32)>,
-    under_way: usize,
+    /// In each lane.
+    under_way: [usize; LANES],
     errors: u64,
     lost_caches: u64,
 }
@@ -92,7 +99,9 @@ pub(super) struct Table<E> {
     /// Absent while it is being recovered.
     engine: Option<E>,
     slots: Vec<Slot>,
-    free: Vec<u16>,
+    /// In each lane: its slots, and those that are free.
+    lens: [usize; LANES],
+    free: [Vec<u16>; LANES],
     units: Vec<Unit>,
     now: u32,
     recovery_wanted: bool,
@@ -104,10 +113,15 @@ pub(super) struct Table<E> {
 impl<E: Engine> Table<E> {
     pub(super) fn new(engine: E) -> Table<E> {
         let depth = engine.depth();
+        let first = match engine.read_slots() {
+            0 => depth,
+            reads => reads.min(depth),
+        };
         let slot = || Slot {
             work: None,
             waiter: Waiter::Free,
             submitted: 0,
+            behind_flush: 0,
             resting: false,
             attempts: 0,
             recoveries: 0,
@@ -116,7 +130,8 @@ impl<E: Engine> Table<E> {
         Table {
             engine: Some(engine),
             slots: (0..depth).map(|_| slot()).collect(),
-            free: (0..depth as u16).rev().collect(),
+            lens: [first, depth - first],
+            free: [0..first, first..depth].map(|lane| lane.rev().map(|slot| slot as u16).collect()),
             units: Vec::new(),
             now: 0,
             recovery_wanted: false,
@@ -127,13 +142,24 @@ impl<E: Engine> Table<E> {
 
     /// One more disk; returns its number.
     pub(super) fn add_unit(&mut self, name: String) -> u16 {
-        self.units.push(Unit { name, gone: None, under_way: 0, errors: 0, lost_caches: 0 });
+        self.units.push(Unit { name, gone: None, under_way: [0; LANES], errors: 0, lost_caches: 0 });
         (self.units.len() - 1) as u16
     }
 
+    /// Pieces of work that a disk may have under way.
     pub(super) fn depth(&self) -> usize {
+        (0..LANES).map(|lane| self.lane_depth(lane)).sum()
+    }
+
+    fn lane_depth(&self, lane: usize) -> usize {
+        let len = self.lens[lane];
         // One disk that hangs must leave places to its neighbours.
-        if self.units.len() > 1 { (self.slots.len() / 2).max(1) } else { self.slots.len() }
+        if self.units.len() > 1 { len.div_ceil(2) } else { len }
+    }
+
+    /// Where work of this kind gets its slot.
+    pub(super) fn lane(&self, kind: Kind) -> usize {
+        usize::from(self.lens[1] > 0 && kind != Kind::Read)
     }
 
     /// Caches that the disk may have lost so far.
@@ -146,9 +172,14 @@ impl<E: Engine> Table<E> {
         if self.units[usize::from(unit)].gone.is_none() { Ok(()) } else { Err(Failure::Gone) }
     }
 
-    pub(super) fn has_room(&self, unit: u16) -> bool {
-        let under_way = self.units[usize::from(unit)].under_way;
-        self.engine.is_some() && !self.is_down && !self.free.is_empty() && under_way < self.depth()
+    fn lane_of(&self, number: u16) -> usize {
+        usize::from(usize::from(number) >= self.lens[0])
+    }
+
+    pub(super) fn has_room(&self, unit: u16, lane: usize) -> bool {
+        let under_way = self.units[usize::from(unit)].under_way[lane];
+        let is_free = !self.free[lane].is_empty() && under_way < self.lane_depth(lane);
+        self.engine.is_some() && !self.is_down && is_free
     }
 
     /// Hands work to the device; returns its slot, for a [`Ticket`].
@@ -157,23 +188,33 @@ impl<E: Engine> Table<E> {
     }
 
     fn start(&mut self, work: Work, waiter: Waiter) -> Result<u16, Failure> {
+        let lane = self.lane(work.kind);
         let (Some(engine), false) = (&mut self.engine, self.is_down) else { return Err(Failure::Gone) };
-        let number = self.free.pop().ok_or(Failure::Device)?;
+        let number = self.free[lane].pop().ok_or(Failure::Device)?;
         if !engine.submit(number, &work) {
-            self.free.push(number);
+            self.free[lane].push(number);
             return Err(Failure::Device);
         }
-        self.units[usize::from(work.unit)].under_way += 1;
+        self.units[usize::from(work.unit)].under_way[lane] += 1;
         self.slots[usize::from(number)] = Slot {
             work: Some(work),
             waiter,
             submitted: self.now,
+            behind_flush: 0,
             resting: false,
             attempts: 0,
             recoveries: 0,
             charged: false,
         };
         Ok(number)
+    }
+
+    /// Whether the disk has no trouble: it is there, and nothing is being tried again.
+    pub(super) fn is_well(&self, unit: u16) -> bool {
+        let is_trouble = |slot: &Slot| slot.resting || slot.recoveries > 0 || slot.attempts > 0;
+        let troubled = self.slots.iter().any(|slot| slot.work.is_some() && is_trouble(slot));
+        let is_up = self.engine.is_some() && !self.is_down && !self.recovery_wanted;
+        is_up && !troubled && self.check(unit).is_ok()
     }
 
     /// Takes what the device has done.
@@ -211,6 +252,10 @@ impl<E: Engine> Table<E> {
         let slot = &mut self.slots[usize::from(number)];
         let Some(work) = &slot.work else { return };
         let (kind, unit) = (work.kind, usize::from(work.unit));
+        if kind == Kind::Health && verdict != Verdict::Done {
+            // It is asked once, and a disk that does not tell is none the worse.
+            return self.finish(number, Err(Failure::Device));
+        }
         if verdict == Verdict::Restarted {
             self.units[unit].lost_caches += 1;
         }
@@ -239,16 +284,17 @@ impl<E: Engine> Table<E> {
             return self.finish(number, Err(Failure::Gone));
         }
         let (Some(work), Some(engine)) = (&slot.work, &mut self.engine) else { return };
-        slot.submitted = self.now;
+        (slot.submitted, slot.behind_flush) = (self.now, 0);
         slot.resting = !engine.submit(number, work);
     }
 
     /// The device does not have the slot's memory any more.
     fn finish(&mut self, number: u16, outcome: Result<(), Failure>) {
+        let lane = self.lane_of(number);
         let slot = &mut self.slots[usize::from(number)];
         if let Some(work) = slot.work.take() {
             let unit = &mut self.units[usize::from(work.unit)];
-            unit.under_way -= 1;
+            unit.under_way[lane] -= 1;
             if matches!(slot.waiter, Waiter::Probe) {
                 settle_probe(unit, outcome, self.now);
             }
@@ -271,7 +317,8 @@ impl<E: Engine> Table<E> {
 
     fn release(&mut self, number: u16) {
         self.slots[usize::from(number)].waiter = Waiter::Free;
-        self.free.push(number);
+        let lane = self.lane_of(number);
+        self.free[lane].push(number);
     }
 
     /// Logs errors, but not each of a million: a failing disk must not drown the console.

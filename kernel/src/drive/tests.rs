@@ -12,20 +12,25 @@ const SECTOR: u32 = 512;
 
 /// What the controller was told, and what it will say.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     commands: Vec<(u16, Work)>,
     answers: VecDeque<Result<(u16, Verdict), Problem>>,
     recovery: Option<Recovery>,
-    recoveries: usize,
+    pub(super) recoveries: usize,
     fatal: bool,
+    /// Slots for reads alone.
+    pub(super) read_slots: usize,
 }
 
 #[derive(Clone, Default)]
-struct Fake(Rc<RefCell<State>>);
+pub(super) struct Fake(pub(super) Rc<RefCell<State>>);
 
 impl Engine for Fake {
     fn depth(&self) -> usize {
         8
+    }
+    fn read_slots(&self) -> usize {
+        self.0.borrow().read_slots
     }
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
         self.0.borrow_mut().commands.push((slot, work.clone()));
@@ -50,22 +55,22 @@ impl Engine for Fake {
 
 impl Fake {
     /// All that it was told since the last look.
-    fn all(&self) -> Vec<(u16, Work)> {
+    pub(super) fn all(&self) -> Vec<(u16, Work)> {
         core::mem::take(&mut self.0.borrow_mut().commands)
     }
 
-    fn next(&self) -> (u16, Work) {
+    pub(super) fn next(&self) -> (u16, Work) {
         self.0.borrow_mut().commands.remove(0)
     }
 
-    fn answer(&self, slot: u16, verdict: Verdict) {
+    pub(super) fn answer(&self, slot: u16, verdict: Verdict) {
         self.0.borrow_mut().answers.push_back(Ok((slot, verdict)));
     }
 }
 
-type Disk = Drive<Fake>;
+pub(super) type Disk = Drive<Fake>;
 
-fn geometry() -> Geometry {
+pub(super) fn geometry() -> Geometry {
     let geometry = Geometry {
         sector_size: SECTOR,
         sector_count: 1000,
@@ -76,7 +81,7 @@ fn geometry() -> Geometry {
     geometry.checked().unwrap()
 }
 
-fn disk() -> (Fake, Rc<Host<Fake>>, Disk) {
+pub(super) fn disk() -> (Fake, Rc<Host<Fake>>, Disk) {
     let fake = Fake::default();
     let host = Host::new(fake.clone());
     let disk = host.add("disk".into(), geometry());
@@ -89,20 +94,21 @@ macro_rules! turn {
         $future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
     };
 }
+pub(super) use turn;
 
 /// A moment, and the recovery that may follow from it.
-fn tick(host: &Host<Fake>) {
+pub(super) fn tick(host: &Host<Fake>) {
     host.tick();
     assert!(turn!(pin!(host.recover(&async |_| ()))).is_ready());
 }
 
-fn ticks(host: &Host<Fake>, count: u32) {
+pub(super) fn ticks(host: &Host<Fake>, count: u32) {
     (0..count).for_each(|_| tick(host));
 }
 
-const GONE: Poll<Result<(), DeviceError>> = Poll::Ready(Err(DeviceError::Gone));
+pub(super) const GONE: Poll<Result<(), DeviceError>> = Poll::Ready(Err(DeviceError::Gone));
 
-fn bytes(len: usize) -> Bytes {
+pub(super) fn bytes(len: usize) -> Bytes {
     Bytes::from(alloc::vec![7; len])
 }
 
@@ -353,29 +359,6 @@ fn who_stops_waiting_leaves_the_slot_until_the_answer_and_nothing_is_written_lat
         host.complete();
         assert!(fake.all().is_empty());
     }
-}
-
-#[test]
-fn one_silent_disk_leaves_places_to_its_neighbour() {
-    let (fake, host, silent) = disk();
-    let good = host.add("good".into(), geometry());
-    let mut stuck: Vec<_> = (0..20).map(|first| Box::pin(silent.read(first, 1))).collect();
-    stuck.iter_mut().for_each(|read| assert!(turn!(read).is_pending()));
-    assert_eq!(fake.all().len(), 4);
-    for _ in 0..3 {
-        let mut read = pin!(good.read(1, 1));
-        assert!(turn!(read).is_pending());
-        let (slot, work) = fake.next();
-        assert_eq!(work.unit, 1);
-        drop(work);
-        fake.answer(slot, Verdict::Done);
-        host.complete();
-        assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
-    }
-    ticks(&host, 2 * (PATIENCE_TICKS + 1));
-    drop(stuck);
-    assert_eq!(turn!(pin!(silent.flush())), GONE);
-    assert!(turn!(pin!(good.flush())).is_pending());
 }
 
 #[test]

@@ -9,12 +9,17 @@ use core::ops::Range;
 use core::ptr::NonNull;
 use storage::device::DeviceError;
 
+/// Bytes of what a disk says of its health.
+pub(crate) const HEALTH_LEN: usize = 512;
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
     Write,
     Flush,
+    /// The disk says how it is: [`HEALTH_LEN`] bytes in its own form.
+    Health,
 }
 
 /// The memory of a transfer.
@@ -45,6 +50,11 @@ impl Work {
         Work { unit, kind: Kind::Flush, first: 0, sectors: 0, memory: Memory::None }
     }
 
+    /// The question how `unit` is.
+    pub(crate) fn health(unit: u16, target: Rc<DmaBuffer>) -> Work {
+        Work { unit, kind: Kind::Health, first: 0, sectors: 1, memory: Memory::Target(target, 0..HEALTH_LEN) }
+    }
+
     /// Its memory. Only an address: what may be done with it is for whoever holds the work to know.
     pub(crate) fn part(&self) -> NonNull<[u8]> {
         match &self.memory {
@@ -64,7 +74,7 @@ impl Work {
     pub(crate) fn error(&self) -> DeviceError {
         let (first, count) = (self.first, self.sectors.into());
         match self.kind {
-            Kind::Read => DeviceError::Read { first, count },
+            Kind::Read | Kind::Health => DeviceError::Read { first, count },
             Kind::Write => DeviceError::Write { first, count },
             Kind::Flush => DeviceError::Flush,
         }

@@ -3,6 +3,7 @@
 //! Knows addresses and tasks. Must not know the protocol, nor what pages there are.
 
 use super::Part;
+use super::disks::Health;
 use super::live::Live;
 use super::port::Port;
 use crate::executor::spawn;
@@ -21,11 +22,11 @@ use net::venti::connections::{Connections, Ticket};
 pub(super) type NodeSite = Site<Part, KernelClock>;
 
 /// Shows the node while anybody may look. Nothing needs to be there yet to be shown.
-pub(super) fn start(stack: &Networks, live: &Rc<Live>) -> Rc<NodeSite> {
-    let shown = stack.clone();
+pub(super) fn start(stack: &Networks, live: &Rc<Live>, health: &Rc<Health>) -> Rc<NodeSite> {
+    let (shown, health) = (stack.clone(), health.clone());
     let connections = Connections::new(CONNECTIONS);
     let sysname = live.get().sysname.clone();
-    let site = Site::new(sysname, KernelClock, connections, move || machine(&shown));
+    let site = Site::new(sysname, KernelClock, connections, move || machine(&shown, &health));
     spawn(watch(site.clone()));
     spawn(serve(stack.clone(), live.clone(), site.clone()));
     site
@@ -43,7 +44,7 @@ async fn serve(stack: Networks, live: Rc<Live>, site: Rc<NodeSite>) {
     port.serve(stack, live, take, drop).await;
 }
 
-fn machine(stack: &Networks) -> MachineStatus {
+fn machine(stack: &Networks, health: &Health) -> MachineStatus {
     let heap = heap::status();
     // Of the frames that small objects hold, those without any are as good as free.
     let free = heap.free + heap.small_reserved.saturating_sub(heap.small_used);
@@ -51,7 +52,8 @@ fn machine(stack: &Networks) -> MachineStatus {
     let processor =
         |status: ProcessorStatus| ProcessorUse { busy_micros: status.busy_micros, jobs: status.jobs };
     let processors = processors::all().into_iter().map(processor).collect();
-    MachineStatus { memory: Some(memory), networks: stack.status(time::now()), processors }
+    let networks = stack.status(time::now());
+    MachineStatus { memory: Some(memory), networks, processors, disks: health.all() }
 }
 
 async fn watch(site: Rc<NodeSite>) {

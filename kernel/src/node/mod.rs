@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `disks` | how the disks say that they are | how they are asked |
 //! | `first` | what the disks hold; a blank one for a node that has none |
 //! | `cloud` | settings from outside, written to granary.ini once |
 //! | `settings` | granary.ini from 9fat, then the command line |
@@ -26,6 +27,7 @@
 
 mod clock;
 mod cloud;
+mod disks;
 mod first;
 mod grow;
 mod http;
@@ -95,10 +97,10 @@ const STOP_TIME_MAX: core::time::Duration = core::time::Duration::from_secs(90);
 /// Brings the node up and serves until it is to stop; then does so cleanly, and says what the machine shall do.
 pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let bell = Bell::default();
-    let Devices { disks, cards } = devices;
-    let (named, given) = cloud::find(named(&disks)).await;
+    let Devices { disks: machine_disks, cards } = devices;
+    let (named, given) = cloud::find(named(&machine_disks)).await;
     let survey = first::survey_or_make(&named).await;
-    tell_findings(&disks, &survey);
+    tell_findings(&machine_disks, &survey);
     let (settings, base) = settings::read(&survey, given, &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
@@ -106,7 +108,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let stack = network::start(cards, &settings, shares.tcp);
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
-    let site = stack.as_ref().map(|stack| http::start(stack, &live));
+    let health = disks::Health::watch(&machine_disks);
+    let site = stack.as_ref().map(|stack| http::start(stack, &live, &health));
     let (survey, growth) = grow::prepare(named, survey, settings.grow, shares.store).await;
     let nvram = survey.nvram(settings.nvram.as_deref()).cloned();
     let store = open_store(survey.parts, shares.store, &growth).await;
@@ -125,7 +128,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
             let peers = replicate::start(stack, &live, store, nine_fat.clone(), &names, &keys, window);
             site.iter().for_each(|site| site.show_peers(peers.clone()));
             let upgrades = upgrade::upgrades(machine, nine_fat.as_ref(), &live, &bell);
-            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers, upgrades);
+            let tree = p9::tree(&live, store, nine_fat.clone(), names, peers, upgrades, &health);
             p9::start(stack, &live, tree.clone());
             behind = secure::open(keys.as_ref(), &live, tree.clone(), logins.clone());
             shown = Some(tree);

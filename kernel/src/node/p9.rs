@@ -3,6 +3,7 @@
 //! Knows addresses and tasks. Must not know the protocol, nor what is in the tree.
 
 use super::Part;
+use super::disks::Health;
 use super::live::Live;
 use super::port::Port;
 use crate::console;
@@ -38,6 +39,7 @@ pub(super) fn tree(
     names: Rc<NameKeeper<Part, Part>>,
     peers: Rc<Peers>,
     upgrades: Option<Upgrades<Part>>,
+    health: &Rc<Health>,
 ) -> Rc<Tree> {
     let files_max = heap::status().total / 16 / LISTED_LEN;
     let obeying = live.clone();
@@ -48,6 +50,8 @@ pub(super) fn tree(
     };
     let sysname = live.get().sysname.clone();
     let tree = NodeTree::new(sysname, store.clone(), nine_fat, names, KernelClock, files_max, around);
+    let health = health.clone();
+    let tree = tree.with_disks(Box::new(move || health.all()));
     Rc::new(match upgrades {
         Some(upgrades) => tree.with_upgrades(upgrades),
         None => tree,

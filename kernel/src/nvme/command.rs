@@ -2,7 +2,7 @@
 //!
 //! Knows the form of a command, the lists of pages that it points to, and what a status means. Must not know queues.
 
-use crate::drive::{Kind, Verdict, Work};
+use crate::drive::{HEALTH_LEN, Kind, Verdict, Work};
 use crate::memory::mmio::Registers;
 
 /// Bytes in a command.
@@ -18,7 +18,11 @@ const READ: u8 = 0x02;
 
 pub(super) const CREATE_SUBMISSION_QUEUE: u8 = 0x01;
 pub(super) const CREATE_COMPLETION_QUEUE: u8 = 0x05;
-pub(super) const GET_LOG_PAGE: u8 = 0x02;
+const GET_LOG_PAGE: u8 = 0x02;
+/// The page of its health, and its length in words, less one.
+const HEALTH_PAGE: u32 = 0x02 | (HEALTH_LEN as u32 / 4 - 1) << 16;
+/// All namespaces together.
+const ALL: u32 = u32::MAX;
 pub(super) const IDENTIFY: u8 = 0x06;
 pub(super) const SET_FEATURES: u8 = 0x09;
 /// Features: the number of queues.
@@ -51,12 +55,20 @@ impl Command {
         bytes
     }
 
+    /// The question for the controller's health, for the queue for administration.
+    pub(super) fn health(work: &Work, list: &Registers, list_address: u64) -> Option<Command> {
+        let (start, len) = work.place();
+        let pages = pages(start, len, list, list_address)?;
+        Some(Command { opcode: GET_LOG_PAGE, namespace: ALL, pages, words: [HEALTH_PAGE, 0, 0] })
+    }
+
     /// The command for `work` on `namespace`. `list` is this slot's memory for a list of pages, at `list_address`.
     /// `None` if the list is too short, which the largest request does not let happen.
     pub(super) fn of(work: &Work, namespace: u32, list: &Registers, list_address: u64) -> Option<Command> {
         let opcode = match work.kind {
             Kind::Flush => return Some(Command { opcode: FLUSH, namespace, ..Command::default() }),
             Kind::Read => READ,
+            Kind::Health => return Command::health(work, list, list_address),
             Kind::Write => WRITE,
         };
         let (start, len) = work.place();

@@ -12,6 +12,8 @@ use core::ptr;
 /// A command that the controller took.
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
+    /// The queue that it came from.
+    pub(super) queue: usize,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -49,6 +51,10 @@ pub(super) struct State {
     pub(super) ignored: Option<u8>,
     /// Pairs of queues that it has.
     pub(super) pairs: u32,
+    /// Creates no queue of a higher number than this.
+    pub(super) queue_max: u32,
+    /// The interrupt message of each queue, where it has one.
+    pub(super) messages: [Option<u16>; 3],
     pub(super) starts: usize,
 }
 
@@ -87,6 +93,8 @@ impl FakeNvme {
             refused: None,
             ignored: None,
             pairs: 2,
+            queue_max: 2,
+            messages: [None; 3],
             starts: 0,
         })))
     }
@@ -140,7 +148,12 @@ impl FakeNvme {
         }
         let bytes = read(queue.submissions + 64 * u64::from(queue.seen), 64);
         queue.seen = (queue.seen + 1) % queue.size;
-        Some(Taken { bytes })
+        Some(Taken { queue: number, bytes })
+    }
+
+    /// Answers a command.
+    pub(super) fn answer(&self, command: &Taken, status: u16) {
+        self.post(command.queue, command.id(), status, 0);
     }
 
     /// Puts an answer into a queue, with any id and status.
@@ -169,7 +182,8 @@ impl FakeNvme {
         if ignored == Some(opcode) {
             return;
         }
-        if refused == Some(opcode) {
+        let is_beyond = matches!(opcode, 1 | 5) && words[0] & 0xffff > self.0.borrow().queue_max;
+        if refused == Some(opcode) || is_beyond {
             return self.post(0, command.id(), 0x4002, 0);
         }
         let mut result = 0;
@@ -188,11 +202,14 @@ impl FakeNvme {
                 let mut state = self.0.borrow_mut();
                 let number = place(&mut state);
                 state.queues[number].completions = pages;
+                state.messages[number] = (words[1] & 2 != 0).then_some((words[1] >> 16) as u16);
             }
             0x06 => write(pages, &self.identify(words[0], command.number(4, 4) as u32)),
             0x02 => {
                 assert_eq!((words[0], words[1]), (127 << 16 | 2, 0), "the page of its health, whole");
-                write(pages, &[0; 512]);
+                let mut page = [0; 512];
+                (page[1], page[2]) = (0x34, 0x01);
+                write(pages, &page);
             }
             0x09 => result = (pairs - 1) << 16 | (pairs - 1),
             _ => return self.post(0, command.id(), 1, 0),

@@ -10,30 +10,33 @@
 //! Knows how a controller is brought up, stopped, and used by an [`Engine`]. Must not know PCI, interrupts, time: it
 //! gets registers, and a way to pause.
 //!
-//! One pair of queues for each processor that submits; today one does. Of the crates, nvme-driver 0.8 works only
-//! inside a framework of its own that waits by interrupts, so this is ours.
+//! All state is one processor's, so queues are not one for each processor: there is one for reads and one for writes and
+//! flushes, where the controller gives two. It takes commands from both in turn (section 4.13, round robin), so a read
+//! does not wait behind a long line of writes. A flush covers what was completed before it, whichever queue that went
+//! through (section 6.8), and nobody flushes what he has not seen completed.
+//!
+//! Of the crates, nvme-driver 0.8 works only inside a framework of its own that waits by interrupts, so this is ours.
 
 mod command;
 #[cfg(test)]
 mod fake;
-mod health;
+pub(crate) mod health;
 mod identify;
 mod queue;
 #[cfg(test)]
 mod tests;
 
-use crate::drive::{Engine, Problem, Recovery, Verdict, Work, wait_until};
+use crate::drive::{Engine, Kind, Problem, Recovery, Verdict, Work, wait_until};
 use crate::memory::mmio::Registers;
 use crate::memory::shared::SharedMemory;
 use alloc::string::String;
 use alloc::vec::Vec;
 use command::{
-    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, GET_LOG_PAGE, IDENTIFY, LIST_LEN,
-    NUMBER_OF_QUEUES, PAGE, SET_FEATURES,
+    CREATE_COMPLETION_QUEUE, CREATE_SUBMISSION_QUEUE, Command, IDENTIFY, LIST_LEN, NUMBER_OF_QUEUES, PAGE,
+    SET_FEATURES,
 };
 use core::mem::ManuallyDrop;
 use core::time::Duration;
-use health::{ALL, HEALTH_LEN, HEALTH_PAGE, Health};
 pub(crate) use identify::Namespace;
 use identify::{
     CNS_ACTIVE_NAMESPACES, CNS_CONTROLLER, CNS_NAMESPACE, ControllerData, IDENTIFY_LEN, NAMESPACES_MAX,
@@ -59,16 +62,20 @@ const STATUS_READY: u32 = 1;
 const STATUS_FATAL: u32 = 2;
 /// What is read where nobody answers.
 const NOBODY: u32 = u32::MAX;
+const CREATE_A_QUEUE: &str = "create a queue";
 
 /// Registers that must be there for one pair of I/O queues with the closest doorbells.
 pub(crate) const REGISTERS_LEN: u32 = 0x1010;
 const ADMIN_SIZE: u16 = 16;
 /// Places in each I/O queue; one command fewer fits.
 const QUEUE_SIZE: u16 = 64;
+/// In the queue for administration: the id of the question for its health, and of all others.
+const HEALTH_ID: u16 = 1;
+const ADMIN_ID: u16 = 0;
 /// How long a command of administration may take.
 const ADMIN_LIMIT: Duration = Duration::from_secs(10);
-/// The only entry of its table of interrupt messages that the controller is told to use.
-const INTERRUPT_ENTRY: u32 = 0;
+/// Pairs of I/O queues: for reads, and for the rest.
+pub(crate) const QUEUES: u16 = 2;
 
 /// A controller.
 pub(crate) struct Controller {
@@ -77,9 +84,14 @@ pub(crate) struct Controller {
     memory: ManuallyDrop<QueueMemory>,
     /// It touches no memory.
     is_stopped: bool,
-    interrupts: bool,
+    /// It has been explored, and its queues are as many as there will be.
+    is_known: bool,
+    /// Interrupt messages that it may use.
+    messages: u16,
     /// Namespaces in the order of units.
     namespaces: Vec<u32>,
+    /// The slot of the question for its health, while it is with the queue for administration.
+    health: Option<u16>,
     ready_limit: Duration,
 }
 
@@ -103,18 +115,18 @@ pub(crate) struct Found {
 }
 
 impl Controller {
-    /// Brings up the controller behind `registers` with a pair of queues for each of `processors`, and asks what it
-    /// has. `interrupts`: it may send message 0 for answers.
+    /// Brings up the controller behind `registers`, and asks what it has. `messages`: so many interrupt messages it may
+    /// send for answers, from message 0 on; each queue its own, as far as they go.
     pub(crate) async fn open(
         registers: Registers,
-        processors: u16,
-        interrupts: bool,
+        messages: u16,
         pause: &impl AsyncFn(Duration),
     ) -> Result<Found, Problem> {
-        let mut controller = Self::prepare(registers, processors, interrupts)?;
+        let mut controller = Self::prepare(registers, messages)?;
         let found = controller.explore(pause).await;
         match found {
             Ok((data, namespaces)) => {
+                controller.is_known = true;
                 controller.namespaces = namespaces.iter().map(|namespace| namespace.number).collect();
                 Ok(Found { controller, serial: data.serial, model: data.model, namespaces })
             }
@@ -126,7 +138,7 @@ impl Controller {
     }
 
     /// Reads what the controller can do, and takes memory for it.
-    fn prepare(registers: Registers, processors: u16, interrupts: bool) -> Result<Controller, Problem> {
+    fn prepare(registers: Registers, messages: u16) -> Result<Controller, Problem> {
         let capabilities = [0, 4].map(|half| registers.read32(register::CAPABILITIES + half));
         if capabilities == [NOBODY; 2] {
             return Err(Problem::Unplugged);
@@ -153,8 +165,9 @@ impl Controller {
             let doorbells = doorbells(number).ok_or(no_room)?;
             QueuePair::new(number, size, doorbells).ok_or(Problem::Memory)
         };
-        let queues =
-            (1..=processors.max(1)).map(|number| pair(number, size)).collect::<Result<Vec<_>, _>>()?;
+        // One must be there. A second one without room for its doorbells is left out.
+        let mut queues = alloc::vec![pair(1, size)?];
+        queues.extend((2..=QUEUES).map_while(|number| pair(number, size).ok()));
         let slots = queues.len() * usize::from(size - 1);
         let memory = QueueMemory {
             admin: pair(0, ADMIN_SIZE)?,
@@ -166,8 +179,10 @@ impl Controller {
             registers,
             memory: ManuallyDrop::new(memory),
             is_stopped: true,
-            interrupts,
+            is_known: false,
+            messages,
             namespaces: Vec::new(),
+            health: None,
             ready_limit: Duration::from_millis(500) * (low >> 24).max(1),
         })
     }
@@ -177,7 +192,15 @@ impl Controller {
         &mut self,
         pause: &impl AsyncFn(Duration),
     ) -> Result<(ControllerData, Vec<Namespace>), Problem> {
-        self.start(pause).await?;
+        match self.start(pause).await {
+            Err(Problem::Refused { what: CREATE_A_QUEUE, .. }) if self.memory.queues.len() > 1 => {
+                // It promised more than it gives.
+                self.stop(pause).await?;
+                self.memory.queues.truncate(1);
+                self.start(pause).await?;
+            }
+            outcome => outcome?,
+        }
         let bytes = self.identify(CNS_CONTROLLER, 0, "identify itself", pause).await?;
         let data = ControllerData::parse(&bytes, PAGE);
         let numbers = match self.identify(CNS_ACTIVE_NAMESPACES, 0, "list its namespaces", pause).await {
@@ -197,31 +220,7 @@ impl Controller {
                 Err(problem) => log::error!("nvme {}: namespace {number} {problem}", data.serial),
             }
         }
-        match self.health(pause).await? {
-            Some(health) if health.is_bad() => log::warn!("nvme {}: {health}", data.serial),
-            Some(health) => log::info!("nvme {}: {health}", data.serial),
-            None => {}
-        }
         Ok((data, namespaces))
-    }
-
-    /// What it says of its health; `None` where it does not.
-    async fn health(&mut self, pause: &impl AsyncFn(Duration)) -> Result<Option<Health>, Problem> {
-        let command = Command {
-            opcode: GET_LOG_PAGE,
-            namespace: ALL,
-            pages: [self.memory.answer.address(), 0],
-            words: [HEALTH_PAGE, 0, 0],
-        };
-        match self.administer(&command, "tell its health", pause).await {
-            Ok(_) => {}
-            // No disk is left out for want of it.
-            Err(Problem::Refused { .. } | Problem::Slow(_)) => return Ok(None),
-            Err(problem) => return Err(problem),
-        }
-        let mut page = [0; HEALTH_LEN];
-        self.memory.answer.copy_to(0, &mut page);
-        Ok(Health::parse(&page))
     }
 
     async fn identify(
@@ -251,7 +250,7 @@ impl Controller {
         pause: &impl AsyncFn(Duration),
     ) -> Result<u32, Problem> {
         let admin = &mut self.memory.admin;
-        if !admin.submit(0, command) {
+        if !admin.submit(ADMIN_ID, command) {
             return Err(Problem::Slow(what));
         }
         let mut answer = Ok(None);
@@ -290,6 +289,7 @@ impl Controller {
         self.stop(pause).await?;
         let memory = &mut self.memory;
         memory.admin.forget();
+        self.health = None;
         memory.queues.iter_mut().for_each(QueuePair::forget);
         let last = u32::from(ADMIN_SIZE - 1);
         self.registers.write32(register::ADMIN_QUEUE_SIZES, last << 16 | last);
@@ -320,14 +320,20 @@ impl Controller {
             ..Command::default()
         };
         let given = self.administer(&command, "give queues", pause).await?;
-        if given & 0xffff < wanted || given >> 16 < wanted {
-            return Err(Problem::Unusable { what: "the number of its queues", value: given.into() });
+        let pairs = (given & 0xffff).min(given >> 16) as usize + 1;
+        if pairs < self.memory.queues.len() {
+            // Whoever uses it counts on the queues that it had when it was found.
+            if self.is_known {
+                return Err(Problem::Unusable { what: "the number of its queues", value: given.into() });
+            }
+            self.memory.queues.truncate(pairs);
         }
         for at in 0..self.memory.queues.len() {
             let queue = &self.memory.queues[at];
             let [submissions, completions] = queue.addresses();
             let (number, size) = (u32::from(queue.number()), u32::from(queue.size() - 1) << 16);
-            let interrupts = if self.interrupts { INTERRUPT_ENTRY << 16 | 2 } else { 0 };
+            let message = (at as u32).min(u32::from(self.messages).saturating_sub(1));
+            let interrupts = if self.messages > 0 { message << 16 | 2 } else { 0 };
             // Both lie in one piece.
             for (opcode, address, flags) in [
                 (CREATE_COMPLETION_QUEUE, completions, interrupts | 1),
@@ -335,7 +341,7 @@ impl Controller {
             ] {
                 let command =
                     Command { opcode, namespace: 0, pages: [address, 0], words: [size | number, flags, 0] };
-                self.administer(&command, "create a queue", pause).await?;
+                self.administer(&command, CREATE_A_QUEUE, pause).await?;
             }
         }
         Ok(())
@@ -353,14 +359,26 @@ impl Engine for Controller {
         self.memory.queues.iter().map(|queue| usize::from(queue.size() - 1)).sum()
     }
 
+    fn read_slots(&self) -> usize {
+        if self.memory.queues.len() > 1 { usize::from(self.memory.queues[0].size() - 1) } else { 0 }
+    }
+
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
         let (queue, id) = self.place(slot);
         let at = usize::from(slot) * LIST_LEN;
         let Some(namespace) = self.namespaces.get(usize::from(work.unit)) else { return false };
         let Some(list) = self.memory.lists.window().part(at, LIST_LEN) else { return false };
         let list_address = self.memory.lists.address() + at as u64;
+        if work.kind == Kind::Health {
+            // One question at a time: the answer is the same for all namespaces.
+            let command = Command::health(work, &list, list_address).filter(|_| self.health.is_none());
+            let is_asked = command.is_some_and(|command| self.memory.admin.submit(HEALTH_ID, &command));
+            self.health = is_asked.then_some(slot).or(self.health);
+            return is_asked;
+        }
         let command = Command::of(work, *namespace, &list, list_address);
-        command.is_some_and(|command| self.memory.queues[queue].submit(id, &command))
+        let (Some(command), Some(pair)) = (command, self.memory.queues.get_mut(queue)) else { return false };
+        pair.submit(id, &command)
     }
 
     fn complete(&mut self) -> Result<Option<(u16, Verdict)>, Problem> {
@@ -370,7 +388,10 @@ impl Engine for Controller {
                 return Ok(Some((slot, answer.verdict())));
             }
         }
-        Ok(None)
+        let Some(slot) = self.health else { return Ok(None) };
+        let Some(answer) = self.memory.admin.complete()? else { return Ok(None) };
+        self.health = None;
+        Ok(Some((slot, answer.verdict())))
     }
 
     fn examine(&mut self) -> Result<(), Problem> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::boxed::Box;
+use std::vec;
 use storage::device::{BlockDevice, DeviceError};
 
 macro_rules! turn {
@@ -23,9 +24,8 @@ macro_rules! pause {
     };
 }
 
-fn open(device: &FakeNvme, processors: u16) -> Result<Found, Problem> {
-    let Poll::Ready(found) =
-        turn!(pin!(Controller::open(device.registers(), processors, false, pause!(device))))
+fn open(device: &FakeNvme, messages: u16) -> Result<Found, Problem> {
+    let Poll::Ready(found) = turn!(pin!(Controller::open(device.registers(), messages, pause!(device))))
     else {
         panic!("not a step was taken")
     };
@@ -35,7 +35,7 @@ fn open(device: &FakeNvme, processors: u16) -> Result<Found, Problem> {
 type Disk = Drive<Controller>;
 
 fn disks(device: &FakeNvme) -> (Rc<Host<Controller>>, Disk, Disk) {
-    let found = open(device, 1).unwrap();
+    let found = open(device, 0).unwrap();
     let host = Host::new(found.controller);
     let mut drives = found
         .namespaces
@@ -76,7 +76,7 @@ fn reads_and_writes_carry_namespace_sector_count_and_bytes() {
     assert_eq!((command.bytes[0], command.number(4, 4)), (2, 5));
     assert_eq!((command.number(40, 8), command.number(48, 4)), (7, 3));
     FakeNvme::fill(&command, 16384, 9);
-    device.post(1, command.id(), 0, 0);
+    device.answer(&command, 0);
     host.complete();
     let Poll::Ready(Ok(bytes)) = turn!(read) else { panic!("not read") };
     assert!(bytes.len() == 16384 && bytes.iter().all(|byte| *byte == 9));
@@ -88,7 +88,7 @@ fn reads_and_writes_carry_namespace_sector_count_and_bytes() {
     let command = next(&device);
     assert_eq!((command.bytes[0], command.number(40, 8), command.number(48, 4)), (1, 1 << 8, 2));
     assert_eq!(FakeNvme::content(&command, data.len()), data);
-    device.post(1, command.id(), 0, 0);
+    device.answer(&command, 0);
     host.complete();
     assert_eq!(turn!(write), Poll::Ready(Ok(())));
 
@@ -96,7 +96,7 @@ fn reads_and_writes_carry_namespace_sector_count_and_bytes() {
     assert!(turn!(flush).is_pending());
     let command = next(&device);
     assert_eq!((command.bytes[0], command.number(4, 4)), (0, 5));
-    device.post(1, command.id(), 0, 0);
+    device.answer(&command, 0);
     host.complete();
     assert_eq!(turn!(flush), Poll::Ready(Ok(())));
 }
@@ -111,7 +111,7 @@ fn queues_wrap_and_phases_turn_without_a_lost_answer() {
         let commands = [next(&device), next(&device)];
         for command in commands.iter().rev() {
             FakeNvme::fill(command, 512, command.number(40, 8) as u8);
-            device.post(1, command.id(), 0, 0);
+            device.answer(command, 0);
         }
         host.complete();
         for (at, read) in (0..).zip(&mut reads) {
@@ -122,6 +122,131 @@ fn queues_wrap_and_phases_turn_without_a_lost_answer() {
 }
 
 #[test]
+fn reads_and_writes_have_queues_and_messages_of_their_own_where_there_are_two() {
+    for (messages, expected) in [(0, [None, None]), (1, [Some(0); 2]), (2, [Some(0), Some(1)])] {
+        let device = FakeNvme::new(64);
+        open(&device, messages).unwrap();
+        assert_eq!(device.0.borrow().messages[1..], expected);
+    }
+    let limits: [&dyn Fn(&FakeNvme); 2] =
+        [&|device| device.0.borrow_mut().pairs = 1, &|device| device.0.borrow_mut().queue_max = 1];
+    for limit in limits {
+        let device = FakeNvme::new(64);
+        limit(&device);
+        let (host, disk, _) = disks(&device);
+        assert_eq!(disk.depth(), 32, "half of one queue, as there are two disks");
+        let (mut read, mut write) = (pin!(disk.read(1, 1)), pin!(disk.write(2, Bytes::from(vec![1; 512]))));
+        assert!(turn!(read).is_pending());
+        assert!(turn!(write).is_pending());
+        for _ in 0..2 {
+            let command = next(&device);
+            assert_eq!(command.queue, 1);
+            device.answer(&command, 0);
+        }
+        host.complete();
+        assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+        assert_eq!(turn!(write), Poll::Ready(Ok(())));
+    }
+}
+
+#[test]
+fn a_line_of_writes_does_not_keep_a_read_and_a_reset_brings_both_queues_back() {
+    let device = FakeNvme::new(8);
+    let (host, disk, _) = disks(&device);
+    let mut writes: Vec<_> = (0..10).map(|at| Box::pin(disk.write(at, Bytes::from(vec![1; 512])))).collect();
+    writes.iter_mut().for_each(|write| assert!(turn!(write).is_pending()));
+    let mut read = pin!(disk.read(1, 1));
+    assert!(turn!(read).is_pending());
+    device.run();
+    let queues = |device: &FakeNvme| -> Vec<_> {
+        device.0.borrow().taken.iter().map(|taken| (taken.queue, taken.bytes[0])).collect()
+    };
+    // Half of the places, as there are two disks.
+    let expected = [(1, 2), (2, 1), (2, 1), (2, 1), (2, 1)];
+    assert_eq!(queues(&device), expected);
+    device.registers().write32(register::STATUS, 3);
+    host.tick();
+    recover(&device, &host);
+    device.run();
+    assert_eq!((device.0.borrow().starts, queues(&device)), (2, expected.to_vec()), "all is asked again");
+    let commands = core::mem::take(&mut device.0.borrow_mut().taken);
+    commands.iter().for_each(|command| device.answer(command, 0));
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+    assert_eq!(writes.iter_mut().filter_map(|write| turn!(write).is_ready().then_some(())).count(), 4);
+}
+
+#[test]
+fn an_answer_in_the_other_queue_is_bogus() {
+    let device = FakeNvme::new(64);
+    let (host, disk, _) = disks(&device);
+    let mut read = pin!(disk.read(9, 1));
+    assert!(turn!(read).is_pending());
+    device.post(2, next(&device).id(), 0, 0);
+    host.complete();
+    recover(&device, &host);
+    assert_eq!(device.0.borrow().starts, 2);
+    let command = next(&device);
+    device.answer(&command, 0);
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+}
+
+#[test]
+fn a_controller_that_comes_back_with_fewer_queues_is_gone() {
+    let device = FakeNvme::new(64);
+    let (host, disk, _) = disks(&device);
+    let mut read = pin!(disk.read(1, 1));
+    assert!(turn!(read).is_pending());
+    device.0.borrow_mut().pairs = 1;
+    device.registers().write32(register::STATUS, 3);
+    host.tick();
+    recover(&device, &host);
+    assert_eq!(turn!(read), Poll::Ready(Err(DeviceError::Gone)));
+}
+
+#[test]
+fn health_is_asked_beside_reads_and_writes() {
+    let device = FakeNvme::new(64);
+    let (host, disk, other) = disks(&device);
+    let mut read = pin!(disk.read(9, 1));
+    assert!(turn!(read).is_pending());
+    let (mut health, mut second) = (pin!(disk.health()), pin!(other.health()));
+    assert!(turn!(health).is_pending());
+    assert_eq!(turn!(second), Poll::Ready(None), "one question at a time");
+    device.run();
+    host.complete();
+    let Poll::Ready(Some(page)) = turn!(health) else { panic!("not told") };
+    assert_eq!(health::parse(&page).unwrap().celsius, Some(35));
+    assert!(turn!(read).is_pending());
+    device.answer(&next(&device), 0);
+    host.complete();
+    assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
+
+    device.0.borrow_mut().refused = Some(0x02);
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    host.complete();
+    assert_eq!(turn!(health), Poll::Ready(None));
+
+    device.0.borrow_mut().refused = None;
+    device.0.borrow_mut().ignored = Some(0x02);
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    (0..17).for_each(|_| host.tick());
+    recover(&device, &host);
+    assert_eq!((turn!(health), device.0.borrow().starts), (Poll::Ready(None), 2));
+    device.0.borrow_mut().ignored = None;
+    let mut health = pin!(disk.health());
+    assert!(turn!(health).is_pending());
+    device.run();
+    host.complete();
+    assert!(matches!(turn!(health), Poll::Ready(Some(_))));
+}
+
+#[test]
 fn an_old_answer_is_not_seen_again() {
     let device = FakeNvme::new(8);
     let (host, disk, _) = disks(&device);
@@ -129,7 +254,7 @@ fn an_old_answer_is_not_seen_again() {
     assert!(turn!(read).is_pending());
     host.complete();
     assert!(turn!(read).is_pending(), "nothing was posted: the phase is the old one");
-    device.post(1, next(&device).id(), 0, 0);
+    device.answer(&next(&device), 0);
     host.complete();
     host.complete();
     assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
@@ -155,7 +280,7 @@ fn bogus_ids_and_doubled_answers_reset_the_controller_and_the_request_is_made_ag
         }
         let command = next(&device);
         assert_eq!(command.number(40, 8), 9);
-        device.post(1, command.id(), 0, 0);
+        device.answer(&command, 0);
         host.complete();
         assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
     }
@@ -169,8 +294,8 @@ fn a_medium_error_is_an_error_of_that_request_alone() {
     assert!(turn!(bad).is_pending());
     assert!(turn!(good).is_pending());
     let (first, second) = (next(&device), next(&device));
-    device.post(1, first.id(), 0x4281, 0);
-    device.post(1, second.id(), 0, 0);
+    device.answer(&first, 0x4281);
+    device.answer(&second, 0);
     host.complete();
     assert_eq!(turn!(bad), Poll::Ready(Err(DeviceError::Read { first: 1, count: 1 })));
     assert!(matches!(turn!(good), Poll::Ready(Ok(_))));
@@ -195,7 +320,7 @@ fn a_controller_that_fails_or_is_pulled_out_does_not_hang_its_disks() {
         if status == u32::MAX {
             assert_eq!(turn!(read), Poll::Ready(Err(DeviceError::Gone)));
         } else {
-            device.post(1, next(&device).id(), 0, 0);
+            device.answer(&next(&device), 0);
             host.complete();
             assert!(matches!(turn!(read), Poll::Ready(Ok(_))));
         }
@@ -219,7 +344,6 @@ fn controllers_that_cannot_be_brought_up_are_refused_in_time() {
         failure(&|device| device.0.borrow_mut().ignored = Some(0x06)),
         Problem::Slow("identify itself")
     );
-    assert!(matches!(failure(&|device| device.0.borrow_mut().pairs = 1), Problem::Unusable { .. }));
     let capabilities = |low: u32, high: u32| {
         failure(&|device| {
             device.registers().write32(0, low);

@@ -191,9 +191,8 @@ extern "C" fn entered(processor: usize) -> ! {
     if let Some(tables) = processor.tables.lock().take() {
         tables.load();
     }
-    // Its registers are mapped since the first processor's turn.
-    let has_apic = apic::init().is_ok();
-    if !is_like_first || !has_apic || apic::id() != processor.id {
+    apic::init();
+    if !is_like_first || apic::id() != processor.id {
         processor.progress.store(CANNOT_RUN, Ordering::Release);
         cpu::stop();
     }

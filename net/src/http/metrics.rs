@@ -4,6 +4,7 @@ use super::response::Status;
 use super::view::{
     HttpView, MachineStatus, NamesView, PeerView, ProcessorUse, Stage, StoreView, VentiView, View, occupied,
 };
+use crate::disks::DiskHealth;
 use crate::tcp::NetTotals;
 use crate::venti::connections::{Counters, Operation};
 use crate::venti::latency::{BOUNDS_MICROS, Latencies};
@@ -207,6 +208,9 @@ impl Page {
         if !machine.processors.is_empty() {
             self.processors(&machine.processors)?;
         }
+        if !machine.disks.is_empty() {
+            self.disks(&machine.disks)?;
+        }
         if !machine.networks.is_empty() {
             let NetTotals { frames, tcp } = NetTotals::of(&machine.networks);
             self.counter("network_received_bytes_total", "Bytes of frames received.", frames.bytes_in)?;
@@ -231,6 +235,46 @@ impl Page {
         self.family("processor_jobs_total", "counter", "Pieces of work that each processor did.")?;
         for (number, ProcessorUse { jobs, .. }) in each() {
             writeln!(self.0, "granary_processor_jobs_total{{processor=\"{number}\"}} {jobs}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A figure of a disk: name, kind, help, value.
+type DiskFigure = (&'static str, &'static str, &'static str, fn(&DiskHealth) -> Option<i128>);
+
+/// What is told of disks, where they tell it.
+const DISK_FIGURES: [DiskFigure; 7] = [
+    ("disk_temperature_celsius", "gauge", "The disk's temperature.", |disk| disk.celsius.map(i128::from)),
+    ("disk_used_percent", "gauge", "How much of the expected life is over.", |disk| {
+        disk.used_percent.map(i128::from)
+    }),
+    ("disk_spare_percent", "gauge", "Spare sectors that are left.", |disk| {
+        disk.spare_percent.map(i128::from)
+    }),
+    ("disk_media_errors_total", "counter", "Times that data were lost on the medium.", |disk| {
+        disk.media_errors.map(i128::from)
+    }),
+    ("disk_reallocated_sectors", "gauge", "Sectors replaced by spare ones.", |disk| {
+        disk.reallocated.map(i128::from)
+    }),
+    ("disk_pending_sectors", "gauge", "Sectors that cannot be read.", |disk| disk.pending.map(i128::from)),
+    ("disk_bad", "gauge", "Whether the disk says that something is wrong with it.", |disk| {
+        Some(disk.is_bad().into())
+    }),
+];
+
+impl Page {
+    fn disks(&mut self, disks: &[DiskHealth]) -> fmt::Result {
+        for (name, kind, help, figure) in DISK_FIGURES {
+            let told = || disks.iter().filter_map(|disk| Some((disk, figure(disk)?)));
+            if told().next().is_none() {
+                continue;
+            }
+            self.family(name, kind, help)?;
+            for (disk, value) in told() {
+                writeln!(self.0, "granary_{name}{{disk=\"{}\"}} {value}", disk.name)?;
+            }
         }
         Ok(())
     }

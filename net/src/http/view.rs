@@ -3,6 +3,7 @@
 use super::history::{Forecast, History, forecast};
 use super::response::Status;
 use crate::clock::Instant;
+use crate::disks::DiskHealth;
 use crate::replicate::{Peer, Progress, Way};
 use crate::tcp::NetStatus;
 use crate::venti::connections::Counters;
@@ -50,6 +51,8 @@ pub struct MachineStatus {
     pub networks: Vec<NetStatus>,
     /// What works here, where that is known. In a machine of its own, the first is the one that serves.
     pub processors: Vec<ProcessorUse>,
+    /// Disks that tell how they are.
+    pub disks: Vec<DiskHealth>,
 }
 
 /// A processor, or a thread.

@@ -111,6 +111,7 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeFiles<D, F, C> {
                 };
                 let uptime = tree.clock.now().since(Default::default());
                 let mut text = texts::status(&tree.name, uptime, &tree.store, &tree.names, fat);
+                text += &texts::disks(&(tree.disks)());
                 text += &self.kernel_lines().await;
                 let waiting: Vec<&str> = tree.waiting_settings.borrow().iter().copied().collect();
                 if !waiting.is_empty() {

@@ -36,5 +36,5 @@ mod texts;
 mod upgrade;
 
 pub use rights::Rights;
-pub use serve::{NodeFiles, NodeTree, Surroundings};
+pub use serve::{LookAtDisks, NodeFiles, NodeTree, Surroundings};
 pub use upgrade::Upgrades;

@@ -8,6 +8,7 @@ use super::roots::{Lists, Names};
 use super::texts;
 use super::upgrade::Upgrades;
 use crate::clock::Clock;
+use crate::disks::DiskHealth;
 use crate::p9::{Error, Files, OpenMode, Qid, Stat, StatChange, mode};
 use crate::replicate::{Peers, info};
 use alloc::boxed::Box;
@@ -38,10 +39,15 @@ pub struct NodeTree<D: BlockDevice + 'static, F, C> {
     pub(super) waiting_settings: RefCell<BTreeSet<&'static str>>,
     /// Where the kernel can be changed.
     pub(super) upgrades: Option<Upgrades<F>>,
+    /// How the machine's disks are.
+    pub(super) disks: LookAtDisks,
 }
 
 /// What obeys a text of settings.
 pub type Obey = Box<dyn Fn(&[u8])>;
+
+/// Looks at how disks are.
+pub type LookAtDisks = Box<dyn Fn() -> Vec<DiskHealth>>;
 
 /// What there is around a tree: the machine's, or the process's.
 pub struct Surroundings {
@@ -66,13 +72,18 @@ impl<D: BlockDevice + 'static, F: BlockDevice, C: Clock> NodeTree<D, F, C> {
         around: Surroundings,
     ) -> NodeTree<D, F, C> {
         let (lists, waiting_settings) = (Lists::new(files_max), RefCell::default());
-        let upgrades = None;
-        NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings, upgrades }
+        let (upgrades, disks): (_, LookAtDisks) = (None, Box::new(Vec::new));
+        NodeTree { name, store, nine_fat, names, clock, lists, around, waiting_settings, upgrades, disks }
     }
 
     /// The same, on a machine whose kernel can be changed.
     pub fn with_upgrades(self, upgrades: Upgrades<F>) -> NodeTree<D, F, C> {
         NodeTree { upgrades: Some(upgrades), ..self }
+    }
+
+    /// The same, on a machine whose disks tell how they are.
+    pub fn with_disks(self, disks: LookAtDisks) -> NodeTree<D, F, C> {
+        NodeTree { disks, ..self }
     }
 
     /// Where the kernel can be changed.

@@ -2,6 +2,7 @@
 //!
 //! Knows figures and lines. Must not know who reads them.
 
+use crate::disks::DiskHealth;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
@@ -52,6 +53,16 @@ pub(super) fn status<D: BlockDevice + 'static, F: BlockDevice>(
     text
 }
 
+/// In `status`: a line for each disk that tells how it is.
+pub(super) fn disks(disks: &[DiskHealth]) -> String {
+    let mut text = String::new();
+    for disk in disks {
+        let state = if disk.is_bad() { "bad" } else { "good" };
+        let _ = writeln!(text, "disk {} {state} {disk}", disk.name);
+    }
+    text
+}
+
 /// `arenas`: a line each.
 pub(super) fn arenas<D: BlockDevice + 'static>(store: &Store<D>) -> String {
     let mut text = String::new();
@@ -90,4 +101,17 @@ pub(super) fn name(registry: &Registry, name: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_a_line_that_begins_with_its_name_and_state() {
+        let good = DiskHealth { name: "S1".into(), celsius: Some(35), ..DiskHealth::default() };
+        let bad = DiskHealth { name: "S2".into(), pending: Some(4), ..DiskHealth::default() };
+        assert_eq!(disks(&[good, bad]), "disk S1 good 35 °C\ndisk S2 bad 4 sectors unreadable\n");
+        assert_eq!(disks(&[]), "");
+    }
 }

@@ -2,7 +2,9 @@
 
 use super::{Bench, Node, boots};
 use crate::client::Client;
-use crate::machine::{Bus, Fault, Firmware, Machine};
+use crate::http;
+use crate::machine::{Bus, Fault, Firmware, Forward, Machine};
+use crate::ports;
 use crate::random::Random;
 use anyhow::{Context, Result, ensure};
 use std::io::Read;
@@ -156,17 +158,61 @@ pub(super) fn sector_of(disk: &Path, block: &[u8]) -> Result<u64> {
 
 /// A disk of a few requests a second.
 pub fn slow(bench: &Bench) -> Result<()> {
+    for bus in [Bus::Nvme, Bus::Scsi, Bus::Ahci] {
+        one_slow_disk(bench, bus).with_context(|| format!("{bus:?}"))?;
+    }
+    Ok(())
+}
+
+fn one_slow_disk(bench: &Bench, bus: Bus) -> Result<()> {
     let disk = bench.image("1G", &[])?;
     let mut node = bench.node(&disk)?;
     node.spec.firmware = Firmware::Direct;
-    node.spec.bus = Bus::Nvme;
+    node.spec.bus = bus;
     node.spec.fault = Some(Fault::Slow { requests: 40 });
     let mut machine = node.boot()?;
     let score = write_synced(&node, b"slowly")?;
     machine.cut_power()?;
     let machine = node.boot()?;
     ensure!(node.client()?.read(&score)? == b"slowly", "the block came back otherwise");
-    node.stop(machine)
+    node.stop(machine)?;
+    Ok(std::fs::remove_file(disk)?)
+}
+
+/// Disks that tell how they are: it is on the console, among the figures, on the page and in the status file.
+pub fn health(bench: &Bench) -> Result<()> {
+    for (bus, celsius) in [(Bus::Nvme, 50), (Bus::Ahci, 31)] {
+        one_health(bench, bus, celsius).with_context(|| format!("{bus:?}"))?;
+    }
+    Ok(())
+}
+
+/// `celsius`: what QEMU's disks on this bus always have.
+fn one_health(bench: &Bench, bus: Bus, celsius: i32) -> Result<()> {
+    let everybody = "0.0.0.0/0,::/0";
+    let disk = bench.image("1G", &[&format!("http={everybody}"), &format!("p9={everybody}")])?;
+    let mut node = bench.node(&disk)?;
+    node.spec.firmware = Firmware::Direct;
+    node.spec.bus = bus;
+    let (web, tree) = (ports::choose(0)?, ports::choose(0)?);
+    node.spec.forwards.extend([Forward { host: web, guest: 8000 }, Forward { host: tree, guest: 564 }]);
+    let mut machine = node.boot()?;
+    machine.wait_for_console(&format!("disk granary0: {celsius} °C"), LIMIT)?;
+    let metrics = http::get(web, "/metrics")?.body;
+    for line in [
+        format!("granary_disk_temperature_celsius{{disk=\"granary0\"}} {celsius}"),
+        "granary_disk_bad{disk=\"granary0\"} 0".into(),
+    ] {
+        ensure!(metrics.lines().any(|told| told == line), "{line} is not among the figures:\n{metrics}");
+    }
+    let page = http::get(web, "/")?.body;
+    ensure!(page.contains(&format!("<td>{celsius} °C")), "no temperature on the page:\n{page}");
+    let host = format!("tcp!127.0.0.1!{tree}");
+    let status = bench.programs.granary(&["status", "--host", &host], bench.folder.path())?;
+    let line = format!("disk granary0 good {celsius} °C");
+    ensure!(status.lines().any(|told| told.starts_with(&line)), "{line} is not in the status:\n{status}");
+    node.stop(machine)?;
+    Ok(std::fs::remove_file(disk)?)
 }
 
 /// The only disk goes while the node runs: it says so, answers with errors, and stops when it is told to.

@@ -113,6 +113,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("disk-errors-are-tried-again-or-told", disks::errors),
     ("bad-sector-costs-one-block", disks::bad_sector),
     ("slow-disk-is-waited-for", disks::slow),
+    ("disks-tell-how-they-are", disks::health),
     ("pulled-disk-is-said-and-hangs-nobody", disks::pulled),
     ("power-cuts-under-load-lose-nothing-synced", power_cuts::under_load),
     ("names-are-given-proved-and-shown", names::given_proved_and_shown),

@@ -17,7 +17,7 @@
 //! | [`tls13`] | TLS 1.3, both ends |
 //! | [`peers`] | who a node is and whom it knows: `nvram`, `thumbprints`, `NAME.info` |
 //! | [`node`] | a node's tree by 9P, whatever its client sends |
-//! | [`machine`] | firmware's tables, the kernel as a loader sees it, and which of two is started |
+//! | [`machine`] | firmware's tables, disks' health, the kernel as a loader sees it, and which of two is started |
 //!
 //! Each target is a program of `fuzz_targets` too, for libFuzzer; `run` beside this folder builds and runs them without
 //! cargo-fuzz. `seeds/TARGET` is where a run begins: made by `src/bin/seeds.rs` from the fixtures, and what earlier runs
@@ -51,7 +51,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 53] = [
+pub const TARGETS: [(&str, fn(&[u8])); 54] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -103,6 +103,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 53] = [
     ("thumbprints", peers::thumbprints),
     ("peer_info", peers::peer_info),
     ("acpi", machine::acpi),
+    ("disk_health", machine::disk_health),
     ("kernel_file", machine::kernel_file),
     ("kernel_slots", machine::kernel_slots),
 ];

@@ -8,6 +8,10 @@ pub mod command_line;
 pub mod loader;
 #[path = "../../../kernel/src/acpi/tables/mod.rs"]
 pub mod tables;
+#[path = "../../../kernel/src/nvme/health.rs"]
+pub mod nvme_health;
+#[path = "../../../kernel/src/ahci/health.rs"]
+pub mod sata_health;
 
 use crate::Input;
 use loader::{KernelFile, SEGMENTS_MAX};
@@ -66,6 +70,10 @@ pub fn acpi(data: &[u8]) {
     }
     if let Ok(acpi) = Acpi::read(&Pieces(pieces), root) {
         assert!(acpi.configuration_spaces.iter().all(|space| space.first_bus <= space.last_bus));
+        assert!(acpi.processors.iter().all(|id| *id != u32::MAX));
+        assert!(acpi.nmi_inputs.iter().all(|input| input.input < 2));
+        let is_listed = |id: u32| acpi.processors.contains(&id);
+        assert!(acpi.nmi_inputs.iter().filter_map(|input| input.processor).all(is_listed));
         acpi.problems.iter().for_each(|problem| assert!(!problem.to_string().is_empty()));
     }
 }
@@ -109,5 +117,20 @@ pub fn kernel_slots(data: &[u8]) {
         assert_eq!((now.next, now.good, now.tried), (slots.next, slots.good, slots.tried));
         assert_eq!(SLOTS.map(|slot| now.image(slot)), SLOTS.map(|slot| slots.image(slot)));
         slots = now;
+    }
+}
+
+/// What disks say of their health, of either kind: whatever it is, it can be told in a line.
+pub fn disk_health(data: &[u8]) {
+    for health in [nvme_health::parse(data), sata_health::parse(data)].into_iter().flatten() {
+        assert!(health.is_known());
+        assert!(!health.to_string().contains('\n'));
+    }
+    // The sum made right, so that what lies behind it is reached.
+    let mut page = data.to_vec();
+    page.resize(sata_health::SMART_LEN, 0);
+    balance(&mut page, sata_health::SMART_LEN - 1);
+    if let Some(health) = sata_health::parse(&page) {
+        assert!(health.is_known() && health.celsius.is_none_or(|celsius| (-40..=120).contains(&celsius)));
     }
 }

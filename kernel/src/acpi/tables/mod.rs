@@ -3,9 +3,11 @@
 //! Knows bytes. Every table is checked for length and checksum; a bad one is as good as missing, and is mentioned.
 
 mod described;
+mod madt;
 
 use alloc::vec::Vec;
 pub use described::MmioPlace;
+pub use madt::{IoApic, NmiInput};
 
 const RSDP_LEN: usize = 20;
 const RSDP_LEN_2: usize = 36;
@@ -13,9 +15,6 @@ const HEADER_LEN: usize = 36;
 /// Longer tables are lies.
 const TABLE_LEN_MAX: usize = 4 << 20;
 const TABLES_MAX: usize = 128;
-/// Processors of which note is taken.
-const PROCESSORS_MAX: usize = 4096;
-const IO_APICS_MAX: usize = 32;
 /// Where a PC's BIOS puts the root pointer.
 const BIOS_AREA: u64 = 0xe_0000;
 const BIOS_AREA_LEN: usize = 0x2_0000;
@@ -35,6 +34,10 @@ pub struct Acpi {
     pub fixed: Fixed,
     /// Local APIC ids of the processors that may be used, in firmware's order.
     pub processors: Vec<u32>,
+    /// Whether some of them are listed as those of an x2APIC.
+    pub lists_x2apics: bool,
+    /// Where processors get their NMIs.
+    pub nmi_inputs: Vec<NmiInput>,
     /// PCI configuration spaces in memory.
     pub configuration_spaces: Vec<ConfigurationSpace>,
     /// Where wires become messages.
@@ -43,15 +46,6 @@ pub struct Acpi {
     pub virtio: Vec<MmioPlace>,
     /// Tables that were not as they should be.
     pub problems: Vec<Problem>,
-}
-
-/// One of the I/O APICs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IoApic {
-    /// Its registers.
-    pub address: u64,
-    /// The number of its first input among those of all.
-    pub first_input: u32,
 }
 
 /// A PCI configuration space in memory (PCI Firmware 3.2, 4.1.2).
@@ -157,8 +151,10 @@ impl Acpi {
                 }
             }
             Some(b"APIC") => {
-                self.processors = processors(bytes);
-                self.io_apics = io_apics(bytes);
+                self.processors = madt::processors(bytes);
+                self.lists_x2apics = madt::lists_x2apics(bytes);
+                self.nmi_inputs = madt::nmi_inputs(bytes);
+                self.io_apics = madt::io_apics(bytes);
             }
             Some(b"MCFG") => self.configuration_spaces = configuration_spaces(bytes),
             _ => {}
@@ -264,36 +260,6 @@ fn small_integer(aml: &[u8]) -> Option<(u8, &[u8])> {
         [value @ (0 | 1), rest @ ..] => Some((*value, rest)),
         _ => None,
     }
-}
-
-/// MADT entries of types 0 (local APIC) and 9 (local x2APIC) whose processor is enabled.
-fn processors(madt: &[u8]) -> Vec<u32> {
-    let processor = |entry: &[u8]| match byte_at(entry, 0) {
-        0 if u32_at(entry, 4) & 1 != 0 => Some(u32::from(byte_at(entry, 3))),
-        9 if u32_at(entry, 8) & 1 != 0 => Some(u32_at(entry, 4)),
-        _ => None,
-    };
-    entries(madt).filter_map(processor).take(PROCESSORS_MAX).collect()
-}
-
-/// MADT entries of type 1.
-fn io_apics(madt: &[u8]) -> Vec<IoApic> {
-    let ioapic = |entry: &[u8]| {
-        let (address, first_input) = (u64::from(u32_at(entry, 4)), u32_at(entry, 8));
-        (byte_at(entry, 0) == 1 && address != 0).then_some(IoApic { address, first_input })
-    };
-    entries(madt).filter_map(ioapic).take(IO_APICS_MAX).collect()
-}
-
-/// The MADT's entries, as far as their lengths can be believed.
-fn entries(madt: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = madt.get(44..).unwrap_or_default();
-    core::iter::from_fn(move || {
-        let len = usize::from(*rest.get(1)?);
-        let (entry, behind) = rest.split_at_checked(len).filter(|_| len >= 2)?;
-        rest = behind;
-        Some(entry)
-    })
 }
 
 fn configuration_spaces(mcfg: &[u8]) -> Vec<ConfigurationSpace> {

@@ -62,7 +62,8 @@ fn reads_the_tables_of_both_machines() {
     assert_eq!(q35.io_apics, [IoApic { address: 0xfec0_0000, first_input: 0 }]);
     assert_eq!(q35.virtio, []);
     assert_eq!(q35.fixed, ports);
-    assert_eq!(q35.processors, [0]);
+    assert_eq!((q35.processors, q35.lists_x2apics), (vec![0], false));
+    assert_eq!(q35.nmi_inputs, [NmiInput { processor: None, input: 1, is_active_low: false }]);
     let space = ConfigurationSpace { base: 0xb000_0000, segment: 0, first_bus: 0, last_bus: 255 };
     assert_eq!((q35.configuration_spaces, q35.problems), (vec![space], vec![]));
 

@@ -4,8 +4,8 @@
 
 use super::super::{Engine, Problem, Recovery, Verdict, Work};
 use super::{
-    FLUSH_PATIENCE_TICKS, Failure, PATIENCE_TICKS, PROBE_TICKS, PROBE_TICKS_MAX, RECOVERIES_MAX, Table, Unit,
-    Waiter,
+    FLUSH_PATIENCE_TICKS, Failure, LONG_FLUSH_TICKS, PATIENCE_TICKS, PROBE_TICKS, PROBE_TICKS_MAX,
+    RECOVERIES_MAX, Slot, Table, Unit, Waiter,
 };
 use crate::drive::Kind;
 use alloc::vec::Vec;
@@ -37,12 +37,34 @@ impl<E: Engine> Table<E> {
         due
     }
 
+    /// What came to a disk that flushes may have to wait until it has. That is added to its patience, but not for ever:
+    /// on a disk that is always flushing, what was lost must be noticed, too.
+    fn lengthen_patience(&mut self) {
+        let now = self.now;
+        let flushes = |slot: &Slot| {
+            let work = slot.work.as_ref().filter(|work| work.kind == Kind::Flush && !slot.resting)?;
+            (now.wrapping_sub(slot.submitted) > LONG_FLUSH_TICKS).then_some(work.unit)
+        };
+        for flush in 0..self.slots.len() {
+            let Some(unit) = flushes(&self.slots[flush]) else { continue };
+            let behind = |work: &Work| work.unit == unit && work.kind != Kind::Flush;
+            for slot in self.slots.iter_mut().filter(|slot| slot.work.as_ref().is_some_and(behind)) {
+                slot.behind_flush = (slot.behind_flush + 1).min(FLUSH_PATIENCE_TICKS);
+            }
+        }
+    }
+
     fn find_overdue(&mut self) {
         let now = self.now;
+        self.lengthen_patience();
         let mut overdue = 0;
         for slot in self.slots.iter_mut().filter(|slot| !slot.resting) {
             let Some(work) = &slot.work else { continue };
-            let patience = if work.kind == Kind::Flush { FLUSH_PATIENCE_TICKS } else { PATIENCE_TICKS };
+            let patience = if work.kind == Kind::Flush {
+                FLUSH_PATIENCE_TICKS
+            } else {
+                PATIENCE_TICKS + slot.behind_flush
+            };
             if now.wrapping_sub(slot.submitted) > patience {
                 slot.charged = true;
                 overdue += 1;
@@ -109,6 +131,9 @@ impl<E: Engine> Table<E> {
         let charged = core::mem::take(&mut slot.charged);
         let Some(work) = &slot.work else { return };
         let unit = work.unit;
+        if work.kind == Kind::Health {
+            return self.finish(number, Err(Failure::Device));
+        }
         if blamed == Some(number) {
             return self.judge(number, Verdict::Unsure);
         }

@@ -67,6 +67,8 @@ pub(super) fn of(work: &Work) -> Cdb {
     let opcode = match work.kind {
         // Of all sectors.
         Kind::Flush => return cdb(&[SYNCHRONIZE_CACHE_10]),
+        // Never asked: see `Scsi::submit`.
+        Kind::Health => return cdb(&[TEST_UNIT_READY]),
         Kind::Read => READ_16,
         Kind::Write => WRITE_16,
     };

@@ -297,6 +297,9 @@ impl<T: Transport, H: Hal + 'static> Engine for Scsi<T, H> {
     }
 
     fn submit(&mut self, slot: u16, work: &Work) -> bool {
+        if work.kind == Kind::Health {
+            return false;
+        }
         let Some(place) = self.units.get(usize::from(work.unit)).copied() else { return false };
         self.hand_over(place, &command::of(work), work.clone(), slot)
     }

@@ -1,5 +1,6 @@
 //! What the node itself uses: connections, processors, memory, network.
 
+use crate::disks::DiskHealth;
 use crate::http::escape::{Bytes, Commas, Escaped};
 use crate::http::view::{MachineStatus, StoreView, View};
 use crate::tcp::NetTotals;
@@ -21,6 +22,7 @@ pub(super) fn section(page: &mut String, view: &View) -> fmt::Result {
     connections(page, "HTTP", view.http.open, &view.http.counters)?;
     writeln!(page, "</table></div></section>")?;
     processors(page, view)?;
+    disks(page, &view.machine.disks)?;
     logins(page, &view.logins)?;
     memory(page, view.store.as_ref(), &view.machine)?;
     network(page, &view.machine)
@@ -55,6 +57,19 @@ fn processors(page: &mut String, view: &View) -> fmt::Result {
             Commas(processor.busy_micros / 1_000_000),
             Commas(processor.jobs),
         )?;
+    }
+    writeln!(page, "</table></div></section>")
+}
+
+/// How the disks are; nothing where none tells.
+fn disks(page: &mut String, disks: &[DiskHealth]) -> fmt::Result {
+    if disks.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "<section><h2>Disks</h2><div class=\"scroll\"><table>")?;
+    for disk in disks {
+        let mark = if disk.is_bad() { " class=\"bad\"" } else { "" };
+        writeln!(page, "<tr><td>{}</td><td{mark}>{disk}</td></tr>", Escaped(&disk.name))?;
     }
     writeln!(page, "</table></div></section>")
 }

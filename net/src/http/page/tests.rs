@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Instant;
+use crate::disks::DiskHealth;
 use crate::http::history::{History, Sample};
 use crate::http::metrics;
 use crate::http::view::{
@@ -122,9 +123,15 @@ fn show(name: &str, stage: Stage, store: Option<StoreView>, page: fn(&View) -> S
             counters: Served::default(),
             answers: [(crate::http::Status::Ok, 4)].into(),
         },
-        machine: MachineStatus { memory: Some(memory), networks: Vec::new(), processors },
+        machine: MachineStatus { memory: Some(memory), networks: Vec::new(), processors, disks: disks() },
         history: &history,
     })
+}
+
+fn disks() -> Vec<DiskHealth> {
+    let good = DiskHealth { name: "S1".into(), celsius: Some(35), ..DiskHealth::default() };
+    let bad = DiskHealth { name: "S2".into(), pending: Some(4), ..DiskHealth::default() };
+    [good, bad].into()
 }
 
 /// What a text browser shows, about: everything but markup and style.
@@ -160,6 +167,8 @@ fn everything_that_matters_is_said_in_words() {
         "lost.1iris &lt;i&gt;waiting1,2349.0 MiBwalked 2026-11-22 20:532 faults, the first: /grain/wheat: block …/0",
         "barn.1009iris &lt;i&gt;published1,2349.0 MiBproved",
         "and 6 more",
+        "S135 °C",
+        "S24 sectors unreadable",
     ] {
         assert!(words.contains(text), "{text} is not in:\n{words}");
     }
@@ -240,6 +249,10 @@ fn metrics_are_families_of_samples() {
         "granary_venti_request_seconds_sum{op=\"read\"} 20.00034",
         "granary_store_arenas{state=\"open\"} 1",
         "granary_http_answers_total{code=\"200\"} 4",
+        "granary_disk_temperature_celsius{disk=\"S1\"} 35",
+        "granary_disk_bad{disk=\"S1\"} 0",
+        "granary_disk_bad{disk=\"S2\"} 1",
+        "granary_disk_pending_sectors{disk=\"S2\"} 4",
     ];
     lines
         .iter()
