@@ -134,10 +134,8 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
             shown = Some(tree);
         }
     }
-    let service = match (&store, &stack) {
-        (Some(store), Some(stack)) => Some(serve(store, stack, &live, &shares)),
-        _ => None,
-    };
+    let service = store.as_ref().zip(stack.as_ref());
+    let service = service.map(|(store, stack)| serve(store, stack, &live, &shares));
     if service.is_some() {
         serves(shown.as_deref()).await;
     }
