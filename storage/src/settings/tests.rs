@@ -80,7 +80,8 @@ fn every_key_is_read() {
          mtu.2=1400\nroute.2=10.9.0.0/16 10.1.0.8, 10.10.0.0/16 10.1.0.8\nip.4=none\ngateway6.4=fe80::2\n\
          venti=10.0.2.0/24, 127.0.0.1\npanic=halt\nlog=debug\ncompress=no\ngrow=yes\ncache=64m\nindex=32m\ndirty=8m\nconnections=9\n\
          status=5\nscrub=7d\nhttp=fd00::/64\np9=10.0.0.0/8\nnames=10.1.0.0/16\nadmin=10.1.1.1\nusers=ada admin\n\
-         syslog=10.0.0.9\naccount=venti  lab.example kept  safe\np9sk1=yes\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
+         syslog=10.0.0.9\naccount=venti  lab.example kept  safe\n\
+         p9sk1=yes\ndns=10.0.0.1,fd00::1\nntp=10.0.0.1, [fd00::1]:1123\nauth=tcp!auth.lan\nnvram=disk1/nvram\n\
          upgradekey=MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmT+M1XoaauELt7Qw8xOVHpa8zp2dWTaFgtwA9Ld4w==",
     );
     let expected = Settings {
