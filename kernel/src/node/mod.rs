@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `first` | what the disks hold; a blank one for a node that has none |
 //! | `cloud` | settings from outside, written to granary.ini once |
+//! | `metadata` | the same from the network, asked for where firmware says that it is there |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
@@ -32,6 +33,7 @@ mod http;
 mod keys;
 mod live;
 mod memory;
+mod metadata;
 mod network;
 mod p9;
 mod port;
@@ -99,11 +101,14 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let (named, given) = cloud::find(named(&disks)).await;
     let survey = first::survey_or_make(&named).await;
     tell_findings(&disks, &survey);
-    let (settings, base) = settings::read(&survey, given, &machine.command_line).await;
+    let (settings, base) = settings::read(&survey, given.as_ref(), &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards.into_iter(), &settings, shares.tcp);
+    if metadata::are_new(machine, given.as_ref(), stack.as_ref(), &settings, survey.nine_fat.as_ref()).await {
+        return End::Restart;
+    }
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
     let site = stack.as_ref().map(|stack| http::start(stack, &live));

@@ -71,6 +71,13 @@ fn net_settings(settings: &Settings) -> NetSettings {
     NetSettings { ipv4, ipv6, mtu: None }
 }
 
+/// Returns when there is an IPv4 address.
+pub(super) async fn wait_for_ipv4(stack: &Stack) {
+    while stack.status(time::now()).ipv4.address().is_none() {
+        stack.addresses_changed().await;
+    }
+}
+
 /// Says every change of address, and that there is none.
 async fn tell_addresses(stack: Stack) {
     let mut told: Option<NetStatus> = None;
