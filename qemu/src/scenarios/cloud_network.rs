@@ -9,7 +9,7 @@ use crate::seed_server::{File, SeedServer};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 
-const TOKEN: &str = "x-aws-ec2-metadata-token: AQAAAA==";
+const TOKEN: &str = "x-aws-ec2-metadata-token: dgtu==";
 
 /// A machine whose serial number names a folder on a server, started directly and by UEFI; its first text is wrong.
 pub fn nocloud_net(bench: &Bench) -> Result<()> {
@@ -41,7 +41,7 @@ pub fn metadata_service(bench: &Bench) -> Result<()> {
     server.set(&[
         File {
             header: Some("x-aws-ec2-metadata-token-ttl-seconds: 60"),
-            ..file("PUT /latest/api/token", "AQAAAA==")
+            ..file("PUT /latest/api/token", "dgtu==")
         },
         with_token("GET /latest/user-data", &settings("elastic")),
         with_token("GET /latest/meta-data/instance-id", "i-0123456789abcdef0"),
