@@ -154,10 +154,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     site.iter().for_each(|site| show(site, store.as_ref(), service.as_deref()));
     tell_if_closed(service.is_some(), &settings);
     spawn(status::print(store.clone(), stack, service, live));
-    let end = bell.end().await;
-    site.iter().for_each(|site| site.set_stage(Stage::Stopping));
-    stop(store, &keeper).await;
-    end
+    until_end(&bell, site.as_deref(), store, &keeper).await
 }
 
 /// The node has come up: its kernel is a good one, and from now on must not hang.
@@ -176,11 +173,20 @@ fn start_helpers(stack: &Stack, live: &Rc<Live>) {
     spawn(syslog::run(stack.clone(), live.clone()));
 }
 
-async fn stop(store: Option<Rc<Store<Part>>>, keeper: &Keeper<Part>) {
+/// Waits for the end, then stops.
+async fn until_end(
+    bell: &Bell,
+    site: Option<&NodeSite>,
+    store: Option<Rc<Store<Part>>>,
+    keeper: &Keeper<Part>,
+) -> End {
+    let end = bell.end().await;
+    site.iter().for_each(|site| site.set_stage(Stage::Stopping));
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;
     }
+    end
 }
 
 fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {

@@ -277,7 +277,7 @@ mod tests {
             (ok("Transfer-Encoding: gzip, chunked\r\n\r\n"), AnswerError::Length),
             (ok("Content-Length: 65537\r\n\r\n"), AnswerError::TooLong),
             (ok("Transfer-Encoding: chunked\r\n\r\nffffffff\r\n"), AnswerError::TooLong),
-            (ok("Transfer-Encoding: chunked\r\n\r\n3\r\nhelx"), AnswerError::Malformed),
+            (ok("Transfer-Encoding: chunked\r\n\r\n3\r\nhelxy"), AnswerError::Malformed),
             (ok("Transfer-Encoding: chunked\r\n\r\nz\r\n"), AnswerError::Malformed),
             (
                 ok(&format!("Transfer-Encoding: chunked\r\n\r\n3;{}\r\n", "x".repeat(80))),

@@ -2,11 +2,10 @@
 
 use super::*;
 use crate::metadata::place::place;
-use core::pin::pin;
-use core::task::{Context, Poll, Waker};
 use std::vec;
 use storage::cloud::Source;
 use storage::cloud::smbios::System;
+use storage::simulation::block_on;
 
 /// A server of some files; what it was asked.
 struct Server {
@@ -31,10 +30,7 @@ fn asked(
 ) -> (Result<Option<Given>, AskError>, Vec<String>) {
     let mut server = Server { files: files.to_vec(), asked: Vec::new() };
     let place = place(system).unwrap().unwrap();
-    let result = match pin!(ask(&place, &mut server)).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => panic!("this server answers at once"),
-    };
+    let result = block_on(ask(&place, &mut server));
     (result, server.asked)
 }
 
