@@ -6,6 +6,7 @@
 
 pub mod plan9;
 pub mod screen;
+pub mod smbios;
 
 use heapless::{String, Vec};
 use screen::{SCREEN_LEN, Screen};
@@ -70,6 +71,8 @@ pub struct BootInfo {
     pub rsdp: Option<u64>,
     /// The screen, if the loader knows of one.
     pub screen: Option<Screen>,
+    /// Where SMBIOS's entry point lies, if the loader knows.
+    pub smbios: Option<u64>,
     /// Where the kernel lies.
     pub image: KernelImage,
 }
@@ -103,7 +106,7 @@ impl BootInfo {
 
 fn parse(physical: &impl Physical, start_info: u64, image: KernelImage) -> BootInfo {
     let (memory, command_line) = (Vec::new(), String::new());
-    let mut info = BootInfo { memory, command_line, rsdp: None, screen: None, image };
+    let mut info = BootInfo { memory, command_line, rsdp: None, screen: None, smbios: None, image };
     let mut header = [0; START_INFO_LEN];
     physical.copy(start_info, &mut header);
     if u32_at(&header, 0) == START_INFO_MAGIC && u32_at(&header, 4) >= 1 {
@@ -117,7 +120,9 @@ fn parse(physical: &impl Physical, start_info: u64, image: KernelImage) -> BootI
 fn read_pvh(physical: &impl Physical, header: &[u8; START_INFO_LEN], info: &mut BootInfo) {
     info.command_line = read_command_line(physical, u64_at(header, 24));
     info.rsdp = Some(u64_at(header, 32)).filter(|&address| address != 0);
-    info.screen = screen(physical, u64_at(header, 16), u32_at(header, 12));
+    let modules = || modules(physical, u64_at(header, 16), u32_at(header, 12));
+    info.screen = modules().find_map(|module| Screen::parse(&module));
+    info.smbios = modules().find_map(|module| smbios::parse(&module));
     let map = u64_at(header, 40);
     let entries = u64::from(u32_at(header, 48)).min(REGIONS_MAX as u64);
     for index in 0..entries {
@@ -136,17 +141,15 @@ fn read_pvh(physical: &impl Physical, header: &[u8; START_INFO_LEN], info: &mut 
     }
 }
 
-/// The first screen that one of the modules describes.
-fn screen(physical: &impl Physical, modules: u64, count: u32) -> Option<Screen> {
-    (0..u64::from(count).min(MODULES_MAX)).find_map(|index| {
+/// The first bytes of each module: as many as it has, and of ours the longest.
+fn modules(physical: &impl Physical, list: u64, count: u32) -> impl Iterator<Item = Vec<u8, SCREEN_LEN>> {
+    (0..u64::from(count).min(MODULES_MAX)).map(move |index| {
         let mut module = [0; MODULE_LEN];
-        physical.copy(modules.saturating_add(index * MODULE_LEN as u64), &mut module);
-        if u64_at(&module, 8) < SCREEN_LEN as u64 {
-            return None;
-        }
-        let mut description = [0; SCREEN_LEN];
-        physical.copy(u64_at(&module, 0), &mut description);
-        Screen::parse(&description)
+        physical.copy(list.saturating_add(index * MODULE_LEN as u64), &mut module);
+        let mut bytes = [0; SCREEN_LEN];
+        let len = usize::try_from(u64_at(&module, 8)).unwrap_or(usize::MAX).min(SCREEN_LEN);
+        physical.copy(u64_at(&module, 0), &mut bytes[..len]);
+        bytes[..len].iter().copied().collect()
     })
 }
 
@@ -242,6 +245,22 @@ mod tests {
         assert_eq!(with(&mut ram, 2), None, "a module that is too short");
         ram.0[0x100 + 12..0x100 + 16].fill(0xff);
         assert_eq!(parse(&ram, 0x100, IMAGE).screen, None);
+    }
+
+    #[test]
+    fn smbios_is_found_beside_a_screen() {
+        let mut ram = machine(&[], "");
+        ram.0[0x900..0x900 + smbios::SMBIOS_LEN].copy_from_slice(&smbios::encode(0x7f00_1000));
+        for (at, address) in [(0x800, 0x200_u64), (0x820, 0x900)] {
+            ram.0[at..at + 8].copy_from_slice(&address.to_le_bytes());
+            ram.0[at + 8] = smbios::SMBIOS_LEN as u8;
+        }
+        ram.0[0x100 + 16..0x100 + 24].copy_from_slice(&0x800_u64.to_le_bytes());
+        ram.0[0x100 + 12] = 2;
+        let info = parse(&ram, 0x100, IMAGE);
+        assert_eq!((info.screen, info.smbios), (None, Some(0x7f00_1000)));
+        ram.0[0x828] = 15;
+        assert_eq!(parse(&ram, 0x100, IMAGE).smbios, None, "a module that is too short");
     }
 
     #[test]

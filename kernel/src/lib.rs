@@ -19,6 +19,7 @@
 //! | [`intel`] | network cards of the 8254x and 82574 family | packets' meaning |
 //! | [`disk`], [`devices`] | disks of every kind; which driver drives what | what a node does with them |
 //! | `fw_cfg` | the ports of QEMU's fw_cfg device | what its items mean |
+//! | `smbios` | where firmware's word on the machine lies | what it means |
 //! | `watchdog` | timers that start the machine again | why it hangs |
 //! | `node` | the order in which a machine becomes a venti server | how any of it works |
 //! | [`selftest`] | what only a machine can show to work | services |
@@ -53,6 +54,7 @@ pub mod panic;
 pub mod pci;
 pub mod processors;
 pub mod selftest;
+mod smbios;
 mod start;
 pub mod time;
 pub mod virtio;

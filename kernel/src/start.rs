@@ -7,10 +7,12 @@ use crate::arch::{cpu, descriptors};
 use crate::boot_info::BootInfo;
 use crate::command_line::CommandLine;
 use crate::{
-    console, devices, entropy, executor, interrupts, memory, node, panic, processors, selftest, time, virtio,
+    console, devices, entropy, executor, interrupts, memory, node, panic, processors, selftest, smbios, time,
+    virtio,
 };
 use alloc::string::String;
 use log::LevelFilter;
+use storage::cloud::smbios::System;
 
 /// What is known of the machine once it is up.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Machine {
     pub command_line: String,
     /// Firmware's tables, if there are any.
     pub acpi: Option<Acpi>,
+    /// What firmware calls it, if it says.
+    pub system: Option<System>,
 }
 
 /// Brings the machine up and runs it for good.
@@ -55,7 +59,8 @@ pub fn start(boot_info: BootInfo) -> ! {
     }
     processors::start(acpi.as_ref().map_or(&[], |acpi| &acpi.processors));
     entropy::init();
-    let machine = Machine { command_line: String::from(boot_info.command_line.as_str()), acpi };
+    let system = smbios::read(boot_info.smbios);
+    let machine = Machine { command_line: String::from(boot_info.command_line.as_str()), acpi, system };
     executor::spawn(run(machine));
     executor::run()
 }

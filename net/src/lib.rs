@@ -15,6 +15,7 @@
 //! | [`tls_psk`] | TLS 1.2 between two ends that share a secret, as messages and records | sockets, whose secret it is |
 //! | [`secure`] | streams whose ends are proved and that nobody else reads: `auth`, then `tls_psk` | sockets, who may do what |
 //! | [`http`] | the node to look at: requests, answers, pages | sockets, disks |
+//! | [`metadata`] | settings from the network of a cloud, by HTTP | sockets, what settings mean |
 //! | [`p9`] | 9P2000, server and client | sockets, what is in a tree |
 //! | [`replicate`] | what is new here goes to the peers, and their names come | sockets, wire messages |
 //! | [`tree`] | the node as a tree of files: what is in it, who may do what | messages, sockets |
@@ -37,6 +38,7 @@ pub mod dial;
 pub mod disks;
 pub mod http;
 pub mod journal;
+pub mod metadata;
 pub mod p9;
 pub mod replicate;
 pub mod rng;

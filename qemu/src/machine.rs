@@ -111,6 +111,11 @@ pub enum Fault {
 pub enum Network {
     /// QEMU's own network: DHCP, a router, forwarded ports.
     Own,
+    /// The same as clouds have it: 169.254.169.254 answers on port 80, from this port on loopback.
+    Cloud {
+        /// Who answers.
+        metadata: u16,
+    },
     /// Nobody is there.
     Silent,
     /// A cable to this process.
@@ -268,12 +273,16 @@ impl Spec {
     }
 
     fn netdev(&self) -> String {
+        let forward =
+            |forward: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host, forward.guest);
+        let forwards = || self.forwards.iter().map(forward).collect::<String>();
         match self.network {
-            Network::Own => {
-                let forward =
-                    |forward: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.host, forward.guest);
-                "user,id=net0".to_owned() + &self.forwards.iter().map(forward).collect::<String>()
-            }
+            Network::Own => "user,id=net0".to_owned() + &forwards(),
+            // Where the service is, QEMU's own host must not be.
+            Network::Cloud { metadata } => format!(
+                "user,id=net0,net=169.254.169.0/24,guestfwd=tcp:169.254.169.254:80-tcp:127.0.0.1:{metadata}{}",
+                forwards()
+            ),
             Network::Silent => "hubport,hubid=0,id=net0".into(),
             Network::Cable(ports) | Network::Shared(ports, _) => cable("net0", ports),
         }

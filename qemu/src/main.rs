@@ -8,6 +8,7 @@
 //! | [`wire`], [`neighbour`] | a cable to the machine, and an honest host on it | venti |
 //! | [`switch`] | many machines on one network | what they are |
 //! | [`http`] | asking for a page | what pages say |
+//! | [`seed_server`] | a server with what a cloud has for a machine | the node's code |
 //! | [`tree`] | directory trees and how they differ | archives |
 //! | [`programs`] | the files of one build; calling `granary` | QEMU |
 //! | [`run`] | the main job | scenarios |
@@ -30,6 +31,7 @@ mod random;
 mod run;
 mod scenarios;
 mod screen;
+mod seed_server;
 mod serial;
 mod switch;
 mod tree;

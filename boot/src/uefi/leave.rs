@@ -6,10 +6,11 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use heapless::Vec;
-use kernel::boot_info::screen::{SCREEN_LEN, Screen};
+use kernel::boot_info::screen::Screen;
+use kernel::boot_info::smbios;
 use kernel::loader::identity::{IdentityMap, PAGE_LEN, TABLE_LEN};
 use kernel::loader::regions::{self, REGIONS_MAX, Region};
-use kernel::loader::{Handover, KernelFile, MAP_ENTRY_LEN, SEGMENTS_MAX, Segment, module};
+use kernel::loader::{Handover, KernelFile, MAP_ENTRY_LEN, MODULE_LEN, SEGMENTS_MAX, Segment, module};
 use uefi::boot::{self, AllocateType};
 use uefi::mem::memory_map::{MemoryMap, MemoryMapMut, MemoryMapOwned, MemoryType};
 
@@ -21,6 +22,7 @@ const ORDERS: usize = PAGE;
 const INFO: usize = 2 * PAGE;
 const MODULES: usize = INFO + 0x100;
 const SCREEN: usize = INFO + 0x200;
+const SMBIOS: usize = INFO + 0x300;
 const COMMAND_LINE: usize = INFO + 0x400;
 const MAP: usize = 3 * PAGE;
 const TABLES: usize = MAP + (REGIONS_MAX * MAP_ENTRY_LEN).next_multiple_of(PAGE);
@@ -70,6 +72,16 @@ pub enum NoRoom {
     NoMap(uefi::Status),
 }
 
+/// What a kernel is told of the machine.
+pub struct Told {
+    /// ACPI's root pointer; 0 for none.
+    pub rsdp: u64,
+    /// SMBIOS's entry point.
+    pub smbios: Option<u64>,
+    /// The screen.
+    pub screen: Option<Screen>,
+}
+
 /// A kernel ready to go.
 pub struct Parcel {
     address: u64,
@@ -77,14 +89,9 @@ pub struct Parcel {
 }
 
 impl Parcel {
-    /// Packs a kernel, and what it is told: ACPI's root pointer (0 for none), the screen, and words, of which
-    /// [`COMMAND_LINE_MAX`] - 1 bytes fit; the rest is cut off.
-    pub fn pack(
-        kernel: &KernelFile<'_>,
-        command_line: &str,
-        rsdp: u64,
-        screen: Option<Screen>,
-    ) -> Result<Parcel, NoRoom> {
+    /// Packs a kernel, and what it is told: of the machine, and words, of which [`COMMAND_LINE_MAX`] - 1 bytes fit; the
+    /// rest is cut off.
+    pub fn pack(kernel: &KernelFile<'_>, command_line: &str, told: &Told) -> Result<Parcel, NoRoom> {
         for segment in &kernel.segments {
             // Where this succeeds nobody else comes there; where not, the map decides below.
             let pages = (segment.address % PAGE as u64 + segment.len).div_ceil(PAGE as u64) as usize;
@@ -101,19 +108,15 @@ impl Parcel {
         parcel.put_segments(&kernel.segments);
         let line = command_line.as_bytes();
         parcel.put(COMMAND_LINE, &line[..line.len().min(COMMAND_LINE_MAX - 1)]);
-        if let Some(screen) = screen {
-            parcel.put(SCREEN, &screen.encode());
-            let entry = module(parcel.at(SCREEN), SCREEN_LEN as u64);
-            parcel.put(MODULES, &entry);
-        }
+        let module_count = parcel.put_modules(told);
         let handover = Handover {
             command_line: parcel.at(COMMAND_LINE),
-            rsdp,
+            rsdp: told.rsdp,
             map: parcel.at(MAP),
             // Known once the firmware's services have ended.
             map_entries: 0,
             modules: parcel.at(MODULES),
-            module_count: u32::from(screen.is_some()),
+            module_count,
         };
         parcel.put(INFO, &handover.encode());
         Ok(parcel)
@@ -154,6 +157,24 @@ impl Parcel {
         // SAFETY: the assembly between the two labels, which nobody writes.
         let code = unsafe { core::slice::from_raw_parts(start, len) };
         self.put(0, code);
+    }
+
+    /// What PVH has no field for; says how many modules there are.
+    fn put_modules(&mut self, told: &Told) -> u32 {
+        let mut count = 0;
+        let mut put = |place, bytes: &[u8]| {
+            self.put(place, bytes);
+            let entry = module(self.at(place), bytes.len() as u64);
+            self.put(MODULES + count as usize * MODULE_LEN, &entry);
+            count += 1;
+        };
+        if let Some(screen) = told.screen {
+            put(SCREEN, &screen.encode());
+        }
+        if let Some(address) = told.smbios {
+            put(SMBIOS, &smbios::encode(address));
+        }
+        count
     }
 
     /// As `leave.s` reads them.

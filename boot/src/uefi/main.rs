@@ -29,14 +29,14 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use disk::EfiDisk;
 use kernel::loader::{BadKernel, Choice, KernelFile, NoVolume, Unusable, at_once, open_9fat};
-use leave::{COMMAND_LINE_MAX, NoRoom, Parcel};
+use leave::{COMMAND_LINE_MAX, NoRoom, Parcel, Told};
 use storage::fat::Volume;
 use storage::partition::Partition;
 use storage::slots::Candidate;
 use uefi::boot::{self, Tpl};
 use uefi::proto::loaded_image::LoadedImage;
 use uefi::table::cfg::ConfigTableEntry;
-use uefi::{Status, entry, system};
+use uefi::{Guid, Status, entry, system};
 
 #[global_allocator]
 static HEAP: uefi::allocator::Allocator = uefi::allocator::Allocator;
@@ -108,7 +108,8 @@ fn start(
     }
     let kernel = KernelFile::parse(&file)?;
     let words = format!("slot={} {}", candidate.slot, command_line());
-    let parcel = Parcel::pack(&kernel, &words, root_pointer(), screen::find())?;
+    let told = Told { rsdp: root_pointer(), smbios: smbios_entry(), screen: screen::find() };
+    let parcel = Parcel::pack(&kernel, &words, &told)?;
     at_once(choice.count(volume, candidate))?;
     parcel.send()
 }
@@ -132,10 +133,19 @@ fn command_line() -> String {
 
 /// Where ACPI's root pointer lies; 0 if the firmware has none.
 fn root_pointer() -> u64 {
+    table(&[ConfigTableEntry::ACPI2_GUID, ConfigTableEntry::ACPI_GUID]).unwrap_or(0)
+}
+
+/// Where SMBIOS's entry point lies.
+fn smbios_entry() -> Option<u64> {
+    table(&[ConfigTableEntry::SMBIOS3_GUID, ConfigTableEntry::SMBIOS_GUID]).filter(|address| *address != 0)
+}
+
+/// The address of the first of these tables that the firmware has.
+fn table(guids: &[Guid]) -> Option<u64> {
     system::with_config_table(|entries| {
-        let address =
-            |guid| entries.iter().find(|entry| entry.guid == guid).map(|entry| entry.address.addr() as u64);
-        address(ConfigTableEntry::ACPI2_GUID).or_else(|| address(ConfigTableEntry::ACPI_GUID)).unwrap_or(0)
+        let entry = |guid: &Guid| entries.iter().find(|entry| entry.guid == *guid);
+        guids.iter().find_map(entry).map(|entry| entry.address.addr() as u64)
     })
 }
 

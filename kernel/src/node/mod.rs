@@ -2,9 +2,10 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `disks` | how the disks say that they are | how they are asked |
+//! | `disks` | how the disks are, asked from time to time |
 //! | `first` | what the disks hold; a blank one for a node that has none |
 //! | `cloud` | settings from outside, written to granary.ini once |
+//! | `metadata` | the same from the network, asked for where firmware says that it is there |
 //! | `settings` | granary.ini from 9fat, then the command line |
 //! | `live` | the settings as they are now |
 //! | `port` | a port that is open while somebody may come |
@@ -34,6 +35,7 @@ mod http;
 mod keys;
 mod live;
 mod memory;
+mod metadata;
 mod network;
 mod p9;
 mod port;
@@ -101,11 +103,14 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     let (named, given) = cloud::find(named(&machine_disks)).await;
     let survey = first::survey_or_make(&named).await;
     tell_findings(&machine_disks, &survey);
-    let (settings, base) = settings::read(&survey, given, &machine.command_line).await;
+    let (settings, base) = settings::read(&survey, given.as_ref(), &machine.command_line).await;
     obey(&settings);
     let shares = memory::share_out(heap::status().total, &settings);
     // Opening a large store takes a while; whoever waits for it can look at the node meanwhile.
     let stack = network::start(cards, &settings, shares.tcp);
+    if metadata::are_new(machine, given.as_ref(), stack.as_ref(), &settings, survey.nine_fat.as_ref()).await {
+        return End::Restart;
+    }
     let live = Live::new(settings.clone(), base, &machine.command_line);
     stack.iter().for_each(|stack| start_helpers(stack, &live));
     let health = disks::Health::watch(&machine_disks);
@@ -150,10 +155,7 @@ pub(crate) async fn run(machine: &Machine, devices: Devices) -> End {
     site.iter().for_each(|site| show(site, store.as_ref(), service.as_deref()));
     tell_if_closed(service.is_some(), &settings);
     spawn(status::print(store.clone(), stack, service, live));
-    let end = bell.end().await;
-    site.iter().for_each(|site| site.set_stage(Stage::Stopping));
-    stop(store, &keeper).await;
-    end
+    until_end(&bell, site.as_deref(), store, &keeper).await
 }
 
 /// The node has come up: its kernel is a good one, and from now on must not hang.
@@ -172,11 +174,20 @@ fn start_helpers(stack: &Networks, live: &Rc<Live>) {
     spawn(syslog::run(stack.clone(), live.clone()));
 }
 
-async fn stop(store: Option<Rc<Store<Part>>>, keeper: &Keeper<Part>) {
+/// Waits for the end, then stops.
+async fn until_end(
+    bell: &Bell,
+    site: Option<&NodeSite>,
+    store: Option<Rc<Store<Part>>>,
+    keeper: &Keeper<Part>,
+) -> End {
+    let end = bell.end().await;
+    site.iter().for_each(|site| site.set_stage(Stage::Stopping));
     if let Some(store) = store {
         close(&store).await;
         keeper.save(&store, time::wall()).await;
     }
+    end
 }
 
 fn named(disks: &[Rc<Disk>]) -> Vec<NamedDisk<Rc<Disk>>> {

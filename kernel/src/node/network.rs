@@ -156,6 +156,13 @@ fn net_settings(settings: &NetworkSettings) -> NetSettings {
     NetSettings { ipv4, ipv6, mtu: settings.mtu, routes: routes.collect() }
 }
 
+/// Returns when there is an IPv4 address.
+pub(super) async fn wait_for_ipv4(networks: &Networks) {
+    while networks.status(time::now()).iter().all(|status| status.ipv4.address().is_none()) {
+        networks.addresses_changed().await;
+    }
+}
+
 /// Says every change of address, and that there is none.
 async fn tell_addresses(stack: Stack, name: String) {
     let mut told: Option<NetStatus> = None;

@@ -18,10 +18,12 @@ use storage::settings::{FILE, FILE_LEN_MAX, Plan9Ini, SettingError, Settings};
 /// `given` comes from outside and is written to granary.ini before.
 pub(super) async fn read(
     survey: &Survey<Rc<Disk>>,
-    given: Option<Given>,
+    given: Option<&Given>,
     command_line: &str,
 ) -> (Settings, Settings) {
-    cloud::apply(given, survey.nine_fat.as_ref()).await;
+    if let Some(given) = given {
+        cloud::apply(given, survey.nine_fat.as_ref()).await;
+    }
     let mut base = Settings::default();
     let mut text = Vec::new();
     match &survey.nine_fat {

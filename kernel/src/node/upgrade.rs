@@ -32,7 +32,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(300);
 pub(crate) enum End {
     /// The power button was pressed.
     Off,
-    /// An administrator wants the machine to start again.
+    /// The machine shall start again: an administrator wants it, or it has new settings.
     Restart,
 }
 

@@ -4,6 +4,7 @@ mod bad_input;
 mod boots;
 mod clients;
 mod cloud;
+mod cloud_network;
 mod colony;
 mod disks;
 mod endings;
@@ -150,6 +151,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("grown-disk-is-used-to-its-end-whatever-happens", grown_disk::is_used_to_its_end),
     ("cloud-settings-are-written-once-or-refused", cloud::settings_come_from_outside),
     ("cloud-config-drive-is-read", cloud::config_drive),
+    ("cloud-settings-from-a-server-that-smbios-names", cloud_network::nocloud_net),
+    ("cloud-settings-from-a-metadata-service", cloud_network::metadata_service),
     ("shrunk-disk-is-said", bad_input::shrunk_disk),
     ("no-dhcp-answer-is-said", bad_input::no_dhcp),
     ("no-randomness-is-refused", bad_input::no_randomness),

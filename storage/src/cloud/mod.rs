@@ -3,6 +3,7 @@
 //! | module | knows | must not know |
 //! |---|---|---|
 //! | [`fw_cfg`] | QEMU's directory of items, and reading one | ports |
+//! | [`smbios`] | what firmware calls the machine | how memory is mapped |
 //! | [`iso9660`] | files on a CD image, by their long names | what they are for |
 //! | [`volume`] | `cidata` and `config-2` volumes, and their files | what user data says |
 //! | [`yaml`] | the part of YAML that is a tree of texts | what the texts mean |
@@ -15,6 +16,7 @@
 pub mod applied;
 pub mod fw_cfg;
 pub mod iso9660;
+pub mod smbios;
 pub mod user_data;
 pub mod volume;
 pub mod yaml;
@@ -35,6 +37,10 @@ pub enum Source {
     NoCloud,
     /// A volume for OpenStack's ConfigDrive.
     ConfigDrive,
+    /// A server that the machine's serial number names, for cloud-init's NoCloud.
+    NoCloudNet,
+    /// A cloud's metadata service.
+    Metadata,
 }
 
 impl fmt::Display for Source {
@@ -43,6 +49,8 @@ impl fmt::Display for Source {
             Source::FwCfg => write!(f, "fw_cfg {}", fw_cfg::ITEM),
             Source::NoCloud => f.write_str("volume cidata"),
             Source::ConfigDrive => f.write_str("volume config-2"),
+            Source::NoCloudNet => f.write_str("SMBIOS nocloud-net"),
+            Source::Metadata => f.write_str("the metadata service"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Knows labels and names of files. Must not know what user data says. Reads only.
 
 use super::iso9660::{self, Iso, IsoError};
-use super::yaml::{self, Node};
+use super::yaml;
 use super::{Given, Source, USER_DATA_LEN_MAX};
 use crate::device::{BlockDevice, DeviceError};
 use crate::disk::survey::NINE_FAT;
@@ -120,13 +120,8 @@ async fn fat_file<D: BlockDevice>(
 
 fn given(form: &Form, user_data: Option<Vec<u8>>, meta_data: Option<&[u8]>) -> Given {
     // What is no such text names no machine: the user data itself is then what tells one from another.
-    let tree = meta_data.and_then(|text| yaml::parse(core::str::from_utf8(text).ok()?).ok()?);
-    let instance = tree.as_ref().and_then(|tree| tree.get(form.instance)).and_then(Node::text);
-    Given {
-        source: form.source,
-        instance: instance.map(ToString::to_string),
-        user_data: user_data.unwrap_or_default(),
-    }
+    let instance = meta_data.and_then(|text| yaml::text_at(text, form.instance));
+    Given { source: form.source, instance, user_data: user_data.unwrap_or_default() }
 }
 
 #[cfg(test)]

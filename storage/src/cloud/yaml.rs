@@ -51,6 +51,12 @@ impl Node {
     }
 }
 
+/// The text that a key at the top stands for; `None` also where the whole is no such tree.
+pub fn text_at(text: &[u8], key: &str) -> Option<String> {
+    let tree = parse(core::str::from_utf8(text).ok()?).ok()??;
+    tree.get(key)?.text().map(ToString::to_string)
+}
+
 /// A list or map that is not whole yet.
 enum Open {
     List(Vec<Node>),

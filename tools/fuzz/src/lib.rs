@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`formats`] | venti's disk structures: what parses, encodes to the same again |
 //! | [`texts`] | what people write, and scrubbers: `venti.conf`, `granary.ini`, the kernel's command line, `scrub` |
-//! | [`cloud`] | settings from outside: user data, volumes, QEMU's items |
+//! | [`cloud`] | settings from outside: user data, volumes, QEMU's items, SMBIOS, a server's answer |
 //! | [`whack`] | packing and unpacking |
 //! | [`tables`] | partition tables, and what is found on a disk by them |
 //! | [`fat`] | a FAT file system with damage: mounted, listed, read, written |
@@ -51,7 +51,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 54] = [
+pub const TARGETS: [(&str, fn(&[u8])); 56] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -68,6 +68,8 @@ pub const TARGETS: [(&str, fn(&[u8])); 54] = [
     ("user_data", cloud::user_data),
     ("cloud_volume", cloud::cloud_volume),
     ("fw_cfg", cloud::fw_cfg),
+    ("smbios", cloud::smbios),
+    ("http_answer", cloud::http_answer),
     ("whack_decode", whack::whack_decode),
     ("whack_round_trip", whack::whack_round_trip),
     ("gpt", tables::gpt),

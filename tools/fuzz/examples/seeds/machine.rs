@@ -8,6 +8,7 @@ const SECTOR: usize = 512;
 pub fn add(seeds: &mut Seeds) {
     settings(seeds);
     cloud(seeds);
+    cloud_network(seeds);
     tables(seeds);
     // FAT: which disk, then changes (sector, place, length, bytes), then 0 and content.
     let content = [b"new content".repeat(60)].concat();
@@ -63,7 +64,11 @@ fn settings(seeds: &mut Seeds) {
 fn cloud(seeds: &mut Seeds) {
     seeds.add("user_data", "settings", &[b"# a node\nsysname=barn\nventi=10.0.0.0/8\n"]);
     let file = "#cloud-config\nwrite_files:\n- path: /9fat/granary.ini\n  ";
-    seeds.add("user_data", "plain", &[file.as_bytes(), b"content: |\n    sysname=barn\n    http=10.0.0.0/8\n"]);
+    seeds.add(
+        "user_data",
+        "plain",
+        &[file.as_bytes(), b"content: |\n    sysname=barn\n    http=10.0.0.0/8\n"],
+    );
     seeds.add("user_data", "base64", &[file.as_bytes(), b"encoding: b64\n  content: c3RhdHVzPTUK\n"]);
     seeds.add("user_data", "binary", &[file.as_bytes(), b"content: !!binary |\n    c3RhdHVz\n    PTUK\n"]);
     seeds.add(
@@ -83,6 +88,36 @@ fn cloud(seeds: &mut Seeds) {
     };
     let ours = entry(140, 0x21, b"opt/granary/granary.ini");
     seeds.add("fw_cfg", "two", &[&2_u32.to_be_bytes(), &entry(4, 0x20, b"etc/e820"), &ours]);
+}
+
+/// Entry points of both kinds, with their tables behind them at 1 MiB; and answers, behind the length of their pieces.
+fn cloud_network(seeds: &mut Seeds) {
+    let fields = [&[1, 27, 1, 0, 1, 2, 0, 3][..], &[7; 16], &[6, 0, 0]].concat();
+    let texts = b"QEMU\0Standard PC\0ds=nocloud;i=i-1;s=http://10.0.2.2:8000/x/\0\0\x7f\x04\0\0\0\0";
+    let table = [&fields[..], texts].concat();
+    let sealed = |mut entry: Vec<u8>, sum_at: usize| {
+        entry[sum_at] = entry.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte));
+        entry.resize(32, 0);
+        entry
+    };
+    let place = (1_u64 << 20) + 32;
+    let len = (table.len() as u32).to_le_bytes();
+    let new = [&b"_SM3_\0\x18\x03\0\0\x01\0"[..], &len, &place.to_le_bytes()].concat();
+    seeds.add("smbios", "3", &[&sealed(new, 5), &table]);
+    let place = (place as u32).to_le_bytes();
+    let old = [&b"_SM_\0\x1f\x02\x08\0\0\0\0\0\0\0\0_DMI_\0"[..], &len[..2], &place, &[1, 0, 0x28]].concat();
+    seeds.add("smbios", "2", &[&sealed(old, 4), &table]);
+    for (what, answer) in [
+        ("length", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstatus=5\n"),
+        (
+            "chunks",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsta\r\n6;x\r\ntus=5\n\r\n0\r\n\r\n",
+        ),
+        ("end", "HTTP/1.0 404 Not Found\r\nServer: x\r\n\r\nno"),
+        ("interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"),
+    ] {
+        seeds.add("http_answer", what, &[&[2], answer.as_bytes()]);
+    }
 }
 
 fn tables(seeds: &mut Seeds) {
