@@ -10,6 +10,9 @@ use core::fmt;
 use storage::cloud::Source;
 use storage::cloud::smbios::System;
 
+/// A longer name of a machine is none: it would not be noted ([`storage::cloud::applied`]), and the server be asked at every start.
+const INSTANCE_LEN_MAX: usize = 256;
+
 /// Where a machine's settings are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -53,7 +56,9 @@ fn seed(serial: &str) -> Result<Option<Place>, BadSeed> {
         pairs.find(|(key, _)| *key == short || *key == long).map(|(_, value)| value)
     };
     let Some(url) = value("s", "seedfrom") else { return Ok(None) };
-    let instance = value("i", "instance-id").filter(|instance| !instance.is_empty()).map(ToString::to_string);
+    let instance = value("i", "instance-id")
+        .filter(|instance| (1..=INSTANCE_LEN_MAX).contains(&instance.len()))
+        .map(ToString::to_string);
     Ok(Some(Place::Seed { url: url.parse()?, instance }))
 }
 
@@ -106,6 +111,7 @@ impl fmt::Display for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::format;
 
     fn of(serial: &str) -> Result<Option<Place>, BadSeed> {
         place(&System { serial: serial.into(), manufacturer: "Amazon EC2".into(), ..System::default() })
@@ -124,6 +130,8 @@ mod tests {
         }
         let named = of("ABC ds=nocloud;i=i-7;s=http://seeds.lan/ x").unwrap().unwrap();
         assert_eq!(named, seeded("http://seeds.lan/", Some("i-7")));
+        let long = format!("ds=nocloud;i={};s=http://seeds.lan/", "x".repeat(257));
+        assert_eq!(of(&long), Ok(Some(seeded("http://seeds.lan/", None))));
         for serial in
             ["", "ec2", "ds=nocloud", "ds=nocloudx;s=http://h/", "ds=ec2;s=http://h/", "ds=nocloud;i=5"]
         {
