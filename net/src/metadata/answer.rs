@@ -162,7 +162,8 @@ impl Reader {
         self.next = match self.answer.status {
             // RFC 9110, 15.2: interim answers come before the one that counts.
             100 | 102..=199 => Next::Head,
-            101 => return Err(AnswerError::Malformed),
+            // RFC 9110, 15: there are none below 100; 101 leads to another protocol, for which nobody has asked.
+            0..100 | 101 => return Err(AnswerError::Malformed),
             204 | 304 => Next::Body(0),
             _ => body(head.headers)?,
         };
@@ -268,6 +269,7 @@ mod tests {
         for (text, error) in [
             ("SSH-2.0-x\r\n\r\n".into(), AnswerError::Malformed),
             ("HTTP/1.1 101 Switching\r\n\r\n".into(), AnswerError::Malformed),
+            ("HTTP/1.1 050 Early\r\n\r\n".into(), AnswerError::Malformed),
             (ok("Content-Length: 5\r\n\r\nhell"), AnswerError::Short),
             (ok("Content-Length: 5"), AnswerError::Short),
             (ok("Content-Length: +5\r\n\r\nhello"), AnswerError::Length),
