@@ -180,9 +180,14 @@ fn rotten(east: &Member, mut machine: Machine, large: &Path, root: &str) -> Resu
     let mut image = std::fs::OpenOptions::new().read(true).write(true).open(&east.disk)?;
     overwrite(&mut image, sector * 512)?;
     let machine = east.node.boot()?;
-    // Nothing may be found wrong yet; it is, once the archive is proved, and then healed.
-    let _ = east.granary(&["prove", "large.1"]);
-    until(|| Ok(!east.knows("west", "healed-blocks 0\n")?)).context("nothing was healed")?;
+    // Proving finds what is wrong, and fails as long as that is not healed.
+    let healed = until(|| {
+        let _ = east.granary(&["prove", "large.1"]);
+        Ok(!east.knows("west", "healed-blocks 0\n")?)
+    });
+    healed.with_context(|| {
+        format!("nothing was healed; prove says {:?}", east.granary(&["prove", "large.1"]))
+    })?;
     east.granary(&["prove", "large.1"])?;
     east.restores("large.1", root, large)?;
     Ok(machine)
