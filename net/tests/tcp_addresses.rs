@@ -7,8 +7,8 @@ mod tcp_support;
 use embedded_io_async::{Read, Write};
 use net::clock::{Clock, Instant};
 use net::tcp::{
-    Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, LookupError, NetSettings, ReadHalf, SettingsError,
-    Stack, WriteHalf,
+    Ipv4Settings, Ipv4Status, Ipv6Origin, Ipv6Settings, LookupError, Member, NetSettings, Networks, ReadHalf,
+    SettingsError, Stack, WriteHalf,
 };
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as WireDuration;
@@ -446,6 +446,11 @@ impl NameServer {
     }
 }
 
+/// A node with one card, whose cable is in.
+fn alone(stack: Stack) -> Networks {
+    Networks::new(vec![Member { stack, link: Box::new(|| true) }])
+}
+
 #[test]
 fn a_host_is_looked_up_at_the_server_that_dhcp_names_though_questions_get_lost() {
     let world = World::default();
@@ -454,17 +459,17 @@ fn a_host_is_looked_up_at_the_server_that_dhcp_names_though_questions_get_lost()
     let east = Ipv4Addr::new(10, 9, 0, 1);
     NameServer { address: NAMES, silent: 1, names: vec![("east.lab.example", east)] }
         .start(&world, &hub, 253);
-    let stack = host(&hub, 2, dhcp(), limits());
+    let networks = alone(host(&hub, 2, dhcp(), limits()));
     let clock = world.clone();
     world.run(MINUTE, async move {
-        let early = stack.look_up(&clock, "east.lab.example", &[]).await;
+        let early = networks.look_up(&clock, "east.lab.example", &[]).await;
         assert_eq!(early, Err(LookupError::NoServer));
-        stack.addresses_changed().await;
-        assert_eq!(stack.look_up(&clock, "east.lab.example", &[]).await, Ok(vec![east.into()]));
-        let wrong = stack.look_up(&clock, "west.lab.example", &[]).await.unwrap_err();
+        networks.addresses_changed().await;
+        assert_eq!(networks.look_up(&clock, "east.lab.example", &[]).await, Ok(vec![east.into()]));
+        let wrong = networks.look_up(&clock, "west.lab.example", &[]).await.unwrap_err();
         let expected = "no address of west.lab.example from the name servers 10.0.0.253: check the name, and dns= in granary.ini";
         assert_eq!(wrong.to_string(), expected);
-        let bad = stack.look_up(&clock, "a..b", &[]).await;
+        let bad = networks.look_up(&clock, "a..b", &[]).await;
         assert_eq!(bad, Err(LookupError::BadName { host: "a..b".into() }));
     });
 }
@@ -478,11 +483,11 @@ fn the_next_name_server_is_asked_when_one_is_silent_or_does_not_know() {
     NameServer { address: empty, silent: 0, names: Vec::new() }.start(&world, &hub, 252);
     NameServer { address: knowing, silent: 0, names: vec![("east.lab.example", east)] }
         .start(&world, &hub, 253);
-    let stack = host(&hub, 2, fixed(2), limits());
+    let networks = alone(host(&hub, 2, fixed(2), limits()));
     let clock = world.clone();
     world.run(MINUTE, async move {
         let servers = [silent, empty.into(), knowing.into()];
-        assert_eq!(stack.look_up(&clock, "east.lab.example", &servers).await, Ok(vec![east.into()]));
+        assert_eq!(networks.look_up(&clock, "east.lab.example", &servers).await, Ok(vec![east.into()]));
         // The silent one has four seconds; a question to the others is lost while their cards are looked for.
         assert_eq!(clock.seconds(), 6);
     });

@@ -8,10 +8,8 @@ use super::url::{BadUrl, Url};
 use alloc::string::{String, ToString};
 use core::fmt;
 use storage::cloud::Source;
+use storage::cloud::applied::INSTANCE_LEN_MAX;
 use storage::cloud::smbios::System;
-
-/// A longer name of a machine is none: it would not be noted ([`storage::cloud::applied`]), and the server be asked at every start.
-const INSTANCE_LEN_MAX: usize = 256;
 
 /// Where a machine's settings are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +54,7 @@ fn seed(serial: &str) -> Result<Option<Place>, BadSeed> {
         pairs.find(|(key, _)| *key == short || *key == long).map(|(_, value)| value)
     };
     let Some(url) = value("s", "seedfrom") else { return Ok(None) };
+    // A longer name is none: it would not be noted, and the server be asked at every start.
     let instance = value("i", "instance-id")
         .filter(|instance| (1..=INSTANCE_LEN_MAX).contains(&instance.len()))
         .map(ToString::to_string);

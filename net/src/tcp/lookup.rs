@@ -63,27 +63,12 @@ impl Wanted {
 }
 
 impl Stack {
-    /// The addresses of a host, by its full name: IPv4 before IPv6, at most four of each. Asks one of `servers` after
-    /// the other until one knows any; where there are none, those that DHCP named. Each has four seconds.
+    /// The addresses of a host, by its full name: IPv4 before IPv6, at most four of each. Asks one server after the other,
+    /// each by the card that leads there, until one knows any. Each has four seconds. `wanted`: addresses of use.
     ///
     /// # Errors
     /// A name that is none, nobody to ask, or no answer that helps.
-    pub async fn look_up(
-        &self,
-        clock: &impl Clock,
-        host: &str,
-        servers: &[IpAddr],
-    ) -> Result<Vec<IpAddr>, LookupError> {
-        let mut servers: Vec<IpAddr> = servers.to_vec();
-        if servers.is_empty() {
-            servers = self.name_servers();
-        }
-        let servers = servers.into_iter().map(|server| (self, server)).collect();
-        Stack::look_up_at(clock, host, servers, self.can_call()).await
-    }
-
-    /// The same with the card that leads to each server. `wanted`: addresses of use.
-    pub(super) async fn look_up_at(
+    pub(super) async fn look_up(
         clock: &impl Clock,
         host: &str,
         mut servers: Vec<(&Stack, IpAddr)>,

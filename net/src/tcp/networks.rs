@@ -100,11 +100,12 @@ impl Networks {
         self.way_to(peer.ip()).is_some_and(|stack| stack.can_send_to(peer))
     }
 
-    /// As [`Stack::look_up`]; each server is asked by the card that leads to it, and those that DHCP named by the card that
-    /// they were named on.
+    /// The addresses of a host, by its full name: IPv4 before IPv6, at most four of each. Asks one of `servers` after
+    /// the other until one knows any, each by the card that leads to it; where there are none, those that DHCP named, by the
+    /// card that they were named on. Each has four seconds.
     ///
     /// # Errors
-    /// As [`Stack::look_up`].
+    /// A name that is none, nobody to ask, or no answer that helps.
     pub async fn look_up(
         &self,
         clock: &impl Clock,
@@ -119,7 +120,7 @@ impl Networks {
             asked = stacks().flat_map(named).collect();
         }
         let wanted = stacks().map(Stack::can_call).fold(Wanted::default(), Wanted::or);
-        Stack::look_up_at(clock, host, asked, wanted).await
+        Stack::look_up(clock, host, asked, wanted).await
     }
 
     /// How each card's network stands, in order.

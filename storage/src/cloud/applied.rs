@@ -14,7 +14,7 @@ pub const FILE: &str = "cloud.id";
 /// Bytes of it that are read at most.
 pub const FILE_LEN_MAX: u64 = 4096;
 /// Bytes of a machine's name that count.
-const INSTANCE_LEN_MAX: usize = 256;
+pub const INSTANCE_LEN_MAX: usize = 256;
 
 /// What the file says once `given` was applied.
 pub fn mark(given: &Given) -> String {
