@@ -6,12 +6,12 @@
 pub mod command_line;
 #[path = "../../../kernel/src/loader/mod.rs"]
 pub mod loader;
-#[path = "../../../kernel/src/acpi/tables/mod.rs"]
-pub mod tables;
 #[path = "../../../kernel/src/nvme/health.rs"]
 pub mod nvme_health;
 #[path = "../../../kernel/src/ahci/health.rs"]
 pub mod sata_health;
+#[path = "../../../kernel/src/acpi/tables/mod.rs"]
+pub mod tables;
 
 use crate::Input;
 use loader::{KernelFile, SEGMENTS_MAX};
