@@ -100,4 +100,11 @@ impl<V: phy::TxToken, I: phy::TxToken> phy::TxToken for Either<V, I> {
             Either::Intel(token) => token.consume(len, fill),
         }
     }
+
+    fn set_meta(&mut self, meta: phy::PacketMeta) {
+        match self {
+            Either::Virtio(token) => token.set_meta(meta),
+            Either::Intel(token) => token.set_meta(meta),
+        }
+    }
 }

@@ -122,6 +122,11 @@ fn reset<T: Transport>(transport: &mut T) -> Result<(), Problem> {
 /// Resets the device and agrees on features: those of `wanted` that it offers, and what every device of today
 /// needs.
 fn negotiate<T: Transport>(transport: &mut T, wanted: u64) -> Result<u64, Problem> {
+    negotiate_by(transport, |offered| offered & wanted)
+}
+
+/// The same where some features make sense with others only: `choose` has those that are offered.
+fn negotiate_by<T: Transport>(transport: &mut T, choose: impl FnOnce(u64) -> u64) -> Result<u64, Problem> {
     reset(transport)?;
     let driver = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
     transport.set_status(DeviceStatus::ACKNOWLEDGE);
@@ -131,7 +136,7 @@ fn negotiate<T: Transport>(transport: &mut T, wanted: u64) -> Result<u64, Proble
         return Err(Problem::Legacy);
     }
     let always = feature::VERSION_1 | feature::ACCESS_PLATFORM | feature::ORDER_PLATFORM;
-    let agreed = offered & (wanted | always);
+    let agreed = offered & (choose(offered) | always);
     transport.write_driver_features(agreed);
     transport.set_status(driver | DeviceStatus::FEATURES_OK);
     if !transport.get_status().contains(DeviceStatus::FEATURES_OK) {

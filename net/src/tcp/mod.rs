@@ -42,6 +42,7 @@ mod listener;
 mod lookup;
 mod networks;
 mod nic;
+pub mod offload;
 mod router;
 mod runner;
 mod settings;

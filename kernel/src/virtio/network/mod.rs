@@ -7,25 +7,28 @@
 //! taken in turns, without one. Likewise the card is told of new buffers and frames once a turn, not once a
 //! frame.
 //!
-//! Checksums and segmentation are not left to the card. What is received past the checksum would have to be
-//! checked here when the card does not vouch for it, and sums cost little beside the rest: a twentieth of the
-//! SHA-1 over the same bytes. Frames that hold several segments are not asked for, and smoltcp makes none. One
-//! pair of queues will do, as one processor owns the stack.
+//! TCP's checksums are left to the card where it offers that, and so is the cutting of TCP over IPv4 into segments;
+//! frames of several segments are asked for and put together here from the buffers that they are in. All that works
+//! through frames then does so once for up to 64 KiB. Over IPv6 smoltcp 0.14 drops what is longer than a packet, so
+//! nothing is cut there. One pair of queues will do, as one processor owns the stack.
 
+mod header;
 mod ring;
 #[cfg(test)]
 mod tests;
 
 use super::signal::Signal;
-use super::{Problem, begin, consistent, negotiate, reset};
+use super::{Problem, begin, consistent, negotiate_by, reset};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
+use core::num::NonZeroUsize;
 use core::pin::pin;
 use futures_util::future::{Either, select};
+use header::{MERGED_MAX, Offload};
 use net::tcp::Nic;
-use ring::{Frame, Receiver, RxToken, Sender, TxToken};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium};
+use ring::{Arrived, Nonsense, Receiver, RxToken, Sender, TxToken};
+use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use virtio_drivers::Hal;
 use virtio_drivers::transport::Transport;
@@ -71,6 +74,7 @@ pub struct VirtioNetwork<T: Transport> {
     signal: Signal,
     configuration: Option<Signal>,
     mtu: u16,
+    offload: Offload,
     has_link_state: bool,
     /// A frame could not be sent for want of a place since the last wait.
     starving: bool,
@@ -87,7 +91,8 @@ impl<T: Transport> VirtioNetwork<T> {
         configuration: Option<Signal>,
         fallback: [u8; 6],
     ) -> Result<VirtioNetwork<T>, Problem> {
-        let features = negotiate(&mut transport, WANTED)?;
+        let features = negotiate_by(&mut transport, |offered| WANTED | Offload::choose(offered))?;
+        let offload = Offload::agreed(features);
         let mtu = mtu(&transport, features)?;
         let frame_max = usize::from(mtu) + ETHERNET_MAX;
         let address = if features & FEATURE_MAC == 0 {
@@ -95,8 +100,8 @@ impl<T: Transport> VirtioNetwork<T> {
         } else {
             consistent(&transport, |t| t.read_config_space::<[u8; 6]>(MAC_AT))?
         };
-        let receiver = ManuallyDrop::new(Receiver::open::<H, T>(&mut transport, frame_max)?);
-        let sender = ManuallyDrop::new(Sender::open::<H, T>(&mut transport, frame_max)?);
+        let receiver = ManuallyDrop::new(Receiver::open::<H, T>(&mut transport, frame_max, offload)?);
+        let sender = ManuallyDrop::new(Sender::open::<H, T>(&mut transport, frame_max, offload)?);
         let status = Rc::new(NetworkStatus::default());
         status.address.set(address);
         let has_link_state = features & FEATURE_STATUS != 0;
@@ -107,6 +112,7 @@ impl<T: Transport> VirtioNetwork<T> {
             signal,
             configuration,
             mtu,
+            offload,
             has_link_state,
             starving: false,
             broken: false,
@@ -167,14 +173,11 @@ impl<T: Transport> VirtioNetwork<T> {
     }
 
     /// The next frame that makes sense.
-    fn next_frame(&mut self) -> Option<Frame> {
+    fn next_frame(&mut self) -> Option<Arrived> {
         while !self.broken {
             match self.receiver.next() {
                 Ok(Some(Ok(frame))) => return Some(frame),
-                Ok(Some(Err(frame))) => {
-                    self.status.malformed.set(self.status.malformed.get() + 1);
-                    self.receiver.give(frame);
-                }
+                Ok(Some(Err(Nonsense))) => self.status.malformed.set(self.status.malformed.get() + 1),
                 Ok(None) => return None,
                 Err(problem) => self.give_up(problem),
             }
@@ -249,6 +252,13 @@ impl<T: Transport> Device for VirtioNetwork<T> {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = usize::from(self.mtu) + ETHERNET_LEN;
         capabilities.max_burst_size = Some(64);
+        capabilities.checksum.tcp = match (self.offload.sums_in, self.offload.sums_out) {
+            (false, false) => Checksum::Both,
+            (false, true) => Checksum::Rx,
+            (true, false) => Checksum::Tx,
+            (true, true) => Checksum::None,
+        };
+        capabilities.segmentation.tcpv4 = NonZeroUsize::new(MERGED_MAX).filter(|_| self.offload.segments_out);
         capabilities
     }
 }

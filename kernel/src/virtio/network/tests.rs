@@ -141,3 +141,134 @@ fn address_link_and_mtu_are_the_cards_own() {
     let tiny = FakeDevice::new(WANTED, &config(1, 100), 16);
     assert!(Card::open::<FakeHal>(tiny, Signal::None, None, [2; 6]).is_err());
 }
+
+/// A card that leaves nothing out.
+const EVERYTHING: u64 = WANTED | 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 11 | 1 << 15;
+
+/// What the card writes in front of a frame in so many buffers.
+fn header(flags: u8, buffers: u16) -> [u8; 12] {
+    let mut header = [0; 12];
+    header[0] = flags;
+    header[10..].copy_from_slice(&buffers.to_le_bytes());
+    header
+}
+
+/// Writes a frame into as many buffers as `pieces`, the first behind `header`.
+fn arrive_in(device: &FakeDevice, chains: &[Visible], header: [u8; 12], pieces: &[&[u8]]) {
+    for (number, (chain, piece)) in chains.iter().zip(pieces).enumerate() {
+        let bytes = if number == 0 { [&header[..], piece].concat() } else { piece.to_vec() };
+        chain.fill(&bytes);
+        device.give_back(RECEIVE, chain.id, bytes.len() as u32);
+    }
+}
+
+/// A frame with TCP over IPv4, without its checksum.
+fn segment(payload: usize) -> Vec<u8> {
+    let mut frame = std::vec![0; 54 + payload];
+    let total = (40 + payload) as u16;
+    frame[12..24].copy_from_slice(&[8, 0, 0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6]);
+    frame[16..18].copy_from_slice(&total.to_be_bytes());
+    frame[26..34].copy_from_slice(&[10, 0, 2, 15, 10, 0, 2, 2]);
+    frame[46..48].copy_from_slice(&[5 << 4, 0x10]);
+    frame
+}
+
+fn send_cut(card: &mut Card, frame: &[u8], segment: u16) {
+    let mut meta = smoltcp::phy::PacketMeta::default();
+    meta.segmentation_offload_size = core::num::NonZeroU16::new(segment);
+    let mut token = card.transmit(Instant::ZERO).unwrap();
+    token.set_meta(meta);
+    token.consume(frame.len(), |room| room.copy_from_slice(frame));
+}
+
+#[test]
+fn only_what_makes_sense_together_is_agreed() {
+    let agreed = |offered: u64| {
+        let (device, card) = card(offered, &config(1, 1500));
+        let features = device.0.borrow().agreed & EVERYTHING & !WANTED;
+        (features, card.capabilities().checksum.tcp, card.capabilities().segmentation.tcpv4.is_some())
+    };
+    let all = EVERYTHING & !WANTED;
+    assert!(matches!(agreed(all), (features, Checksum::None, true) if features == all));
+    assert!(matches!(agreed(all & !1), (features, Checksum::Tx, false) if features & (1 << 11) == 0));
+    assert!(matches!(agreed(all & !2), (features, Checksum::Rx, true) if features & (3 << 7) == 0));
+    assert!(matches!(agreed(all & !(1 << 15)), (features, Checksum::None, true) if features & (3 << 7) == 0));
+    assert!(matches!(agreed(0), (0, Checksum::Both, false)));
+}
+
+#[test]
+fn a_frame_in_several_buffers_is_put_together_though_they_come_one_by_one() {
+    let (device, mut card) = card(EVERYTHING, &config(1, 1500));
+    let buffers = device.all(RECEIVE);
+    let mut frame = segment(5000);
+    frame[54..].iter_mut().zip(0u32..).for_each(|(byte, number)| *byte = (number / 7) as u8);
+    let pieces = [&frame[..2036], &frame[2036..4084], &frame[4084..]];
+    arrive_in(&device, &buffers[..2], header(1, 3), &pieces[..2]);
+    assert_eq!(receive(&mut card), None);
+    buffers[2].fill(pieces[2]);
+    device.give_back(RECEIVE, buffers[2].id, pieces[2].len() as u32);
+    assert_eq!(receive(&mut card), Some(frame));
+    assert_eq!(device.all(RECEIVE).len(), 3, "all buffers are the card's again");
+    assert_eq!(card.status().malformed.get(), 0);
+}
+
+#[test]
+fn a_frame_that_makes_no_sense_is_taken_off_whole() {
+    let (device, mut card) = card(EVERYTHING, &config(1, 1500));
+    let whole = segment(10);
+    // Longer than any frame; no Ethernet header at its start; a length that is no buffer's; in no buffer.
+    let frames = [(40, 2036, 2048), (3, 5, 2048), (3, 2036, 5000), (0, 100, 0)];
+    for (number, (buffers, first, further)) in frames.into_iter().enumerate() {
+        let start = device.next(RECEIVE).unwrap();
+        arrive_in(&device, &[start], header(1, buffers), &[&[7; 2048][..first]]);
+        assert_eq!(receive(&mut card), None);
+        for _ in 1..buffers {
+            let next = device.next(RECEIVE).unwrap();
+            next.fill(&[7; 2048]);
+            device.give_back(RECEIVE, next.id, further);
+            assert_eq!(receive(&mut card), None);
+        }
+        assert_eq!(card.status().malformed.get(), number as u64 + 1);
+        arrive_in(&device, &[device.next(RECEIVE).unwrap()], header(1, 1), &[&whole]);
+        assert_eq!(receive(&mut card), Some(whole.clone()), "after frame {number}");
+    }
+}
+
+#[test]
+fn a_sum_counts_unless_the_card_says_that_it_is_good() {
+    let (device, mut card) = card(EVERYTHING, &config(1, 1500));
+    let without = segment(100);
+    for (flags, taken) in [(0, false), (1, true), (2, true)] {
+        arrive_in(&device, &[device.next(RECEIVE).unwrap()], header(flags, 1), &[&without]);
+        assert_eq!(receive(&mut card).is_some(), taken, "flags {flags}");
+    }
+    assert_eq!(card.status().malformed.get(), 1);
+}
+
+#[test]
+fn a_long_frame_leaves_with_what_the_card_needs_to_cut_it() {
+    let (device, mut card) = card(EVERYTHING, &config(1, 1500));
+    send_cut(&mut card, &segment(20_000), 1460);
+    assert!(send(&mut card, &segment(10)));
+    let frames = device.all(SEND);
+    // Flags, kind of segments, headers, bytes of each, where to start summing, and where the sum is from there.
+    assert_eq!(frames[0].readable[..12], [1, 1, 54, 0, 0xb4, 5, 34, 0, 16, 0, 0, 0]);
+    assert_eq!(frames[0].readable.len(), 12 + 54 + 20_000);
+    assert_eq!(frames[1].readable[..12], [1, 0, 0, 0, 0, 0, 34, 0, 16, 0, 0, 0]);
+    // 10.0.2.15 and 10.0.2.2, protocol 6, and 30 bytes.
+    let sum: u16 = 0x0a00 + 0x020f + 0x0a00 + 0x0202 + 6 + 30;
+    assert_eq!(frames[1].readable[12 + 50..12 + 52], sum.to_be_bytes());
+}
+
+#[test]
+fn without_room_for_a_long_frame_none_leaves() {
+    let (device, mut card) = card(EVERYTHING, &config(1, 1500));
+    (0..8).for_each(|_| send_cut(&mut card, &segment(60_000), 1460));
+    assert!(card.transmit(Instant::ZERO).is_none());
+    let frames = device.all(SEND);
+    device.give_back(SEND, frames[5].id, 0);
+    assert!(ready(&mut card));
+    // Short ones have room of their own.
+    (0..8).for_each(|_| assert!(send(&mut card, &segment(10))));
+    assert!(card.transmit(Instant::ZERO).is_none());
+}
