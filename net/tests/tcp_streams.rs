@@ -11,12 +11,17 @@ use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
 use std::time::Duration;
-use tcp_support::{Hub, Weather, World, at, bytes, fixed, host, limits};
+use tcp_support::{Hub, Segments, Weather, World, at, bytes, fixed, host, limits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn pair(world: &World, weather: Weather) -> (Hub, Stack, Stack) {
+    pair_by(world, weather, Segments::Stack)
+}
+
+fn pair_by(world: &World, weather: Weather, segments: Segments) -> (Hub, Stack, Stack) {
     let hub = Hub::new(world, 7, weather);
+    hub.segments.set(segments);
     let (a, b) = (host(&hub, 1, fixed(1), limits()), host(&hub, 2, fixed(2), limits()));
     (hub, a, b)
 }
@@ -41,30 +46,49 @@ async fn read_all(reader: &mut ReadHalf) -> Result<Vec<u8>, TcpError> {
     }
 }
 
+const ROUGH: Weather = Weather { loss: 50, duplicate: 20, reorder: 50, delay: Duration::from_millis(1) };
+
+/// Sends 2 MiB each way, and compares.
+async fn exchange(clock: World, server: Stack, client: Stack) {
+    let ((mut server_reads, mut server_writes), (mut reader, mut writer)) = connect(&server, &client).await;
+    let (up, down) = (bytes(1, 2 << 20), bytes(2, 2 << 20));
+    let (expected_up, expected_down) = (up.clone(), down.clone());
+    clock.spawn(async move { server_writes.write_all(&down).await.unwrap() });
+    clock.spawn(async move { writer.write_all(&up).await.unwrap() });
+    let done = Rc::new(Cell::new(false));
+    let up_done = done.clone();
+    clock.spawn(async move {
+        assert!(read_all(&mut server_reads).await.unwrap() == expected_up);
+        up_done.set(true);
+    });
+    assert!(read_all(&mut reader).await.unwrap() == expected_down);
+    while !done.get() {
+        clock.sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[test]
 fn megabytes_arrive_intact_both_ways_through_loss_reordering_and_duplicates() {
     let world = World::default();
-    let weather = Weather { loss: 50, duplicate: 20, reorder: 50, delay: Duration::from_millis(1) };
-    let (_hub, server, client) = pair(&world, weather);
-    let clock = world.clone();
-    world.run(60 * MINUTE, async move {
-        let ((mut server_reads, mut server_writes), (mut reader, mut writer)) =
-            connect(&server, &client).await;
-        let (up, down) = (bytes(1, 2 << 20), bytes(2, 2 << 20));
-        let (expected_up, expected_down) = (up.clone(), down.clone());
-        clock.spawn(async move { server_writes.write_all(&down).await.unwrap() });
-        clock.spawn(async move { writer.write_all(&up).await.unwrap() });
-        let done = Rc::new(Cell::new(false));
-        let up_done = done.clone();
-        clock.spawn(async move {
-            assert!(read_all(&mut server_reads).await.unwrap() == expected_up);
-            up_done.set(true);
-        });
-        assert!(read_all(&mut reader).await.unwrap() == expected_down);
-        while !done.get() {
-            clock.sleep(Duration::from_secs(1)).await;
-        }
-    });
+    let (hub, server, client) = pair(&world, ROUGH);
+    world.run(60 * MINUTE, exchange(world.clone(), server, client));
+    assert_eq!(hub.largest.get(), 1514);
+}
+
+#[test]
+fn so_they_do_where_cards_cut_the_segments() {
+    let world = World::default();
+    let (hub, server, client) = pair_by(&world, ROUGH, Segments::Card);
+    world.run(60 * MINUTE, exchange(world.clone(), server, client));
+    assert_eq!(hub.largest.get(), 1514, "what is cut fits a packet");
+}
+
+#[test]
+fn so_they_do_where_nobody_does() {
+    let world = World::default();
+    let (hub, server, client) = pair_by(&world, ROUGH, Segments::Nobody);
+    world.run(60 * MINUTE, exchange(world.clone(), server, client));
+    assert!(hub.largest.get() > 3 * 1514, "frames of {} bytes at most", hub.largest.get());
 }
 
 #[test]

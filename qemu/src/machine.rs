@@ -122,6 +122,8 @@ pub enum Network {
     Cable(WirePorts),
     /// Such a cable, for the machine of that number among others.
     Shared(WirePorts, u8),
+    /// A tap of Linux, which is there already.
+    Tap(&'static str),
 }
 
 /// Where the guest finds randomness.
@@ -283,6 +285,7 @@ impl Spec {
                 "user,id=net0,net=169.254.169.0/24,guestfwd=tcp:169.254.169.254:80-tcp:127.0.0.1:{metadata}{}",
                 forwards()
             ),
+            Network::Tap(name) => format!("tap,id=net0,ifname={name},script=no,downscript=no"),
             Network::Silent => "hubport,hubid=0,id=net0".into(),
             Network::Cable(ports) | Network::Shared(ports, _) => cable("net0", ports),
         }

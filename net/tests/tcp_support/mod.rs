@@ -4,15 +4,19 @@
 #![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod frames;
+mod segments;
+
+pub use segments::Segments;
 
 use net::clock::{Clock, Instant};
 use net::rng::Rng;
 use net::tcp::{Ipv4Settings, Ipv6Settings, NetSettings, Nic, Stack, TcpLimits};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, PacketMeta, RxToken, TxToken};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -212,6 +216,8 @@ pub struct Hub {
     pub weather: Rc<Cell<Weather>>,
     /// The longest frame yet.
     pub largest: Rc<Cell<usize>>,
+    /// What its cards do about segments; to be said before a stack has one.
+    pub segments: Rc<Cell<Segments>>,
     ports: Rc<RefCell<Vec<Port>>>,
 }
 
@@ -221,8 +227,8 @@ type Port = ([u8; 6], Rc<Inbox>);
 impl Hub {
     pub fn new(world: &World, seed: u64, weather: Weather) -> Hub {
         let weather = Rc::new(Cell::new(weather));
-        let (ports, largest) = (Rc::default(), Rc::default());
-        Hub { world: world.clone(), random: Seeded::new(seed), weather, largest, ports }
+        let (ports, largest, segments) = (Rc::default(), Rc::default(), Rc::default());
+        Hub { world: world.clone(), random: Seeded::new(seed), weather, largest, segments, ports }
     }
 
     pub fn card(&self, number: u8) -> Card {
@@ -318,17 +324,18 @@ impl Device for Card {
 
     fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Frame, Sender<'_>)> {
         let frame = self.take()?;
-        Some((Frame(frame), Sender(self)))
+        Some((Frame(frame), Sender { card: self, segment: None }))
     }
 
     fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Sender<'_>> {
-        (self.room.get() > 0).then_some(Sender(self))
+        (self.room.get() > 0).then_some(Sender { card: self, segment: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = 1514;
+        self.hub.segments.get().offer(&mut capabilities);
         capabilities
     }
 }
@@ -341,15 +348,25 @@ impl RxToken for Frame {
     }
 }
 
-pub struct Sender<'a>(&'a Card);
+pub struct Sender<'a> {
+    card: &'a Card,
+    segment: Option<NonZeroU16>,
+}
 
 impl TxToken for Sender<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
         let mut frame = vec![0; len];
         let result = fill(&mut frame);
-        self.0.room.set(self.0.room.get().saturating_sub(1));
-        self.0.send(&frame);
+        let card = self.card;
+        card.room.set(card.room.get().saturating_sub(1));
+        for frame in card.hub.segments.get().on_the_wire(frame, self.segment) {
+            card.send(&frame);
+        }
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
     }
 }
 

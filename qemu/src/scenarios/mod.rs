@@ -23,6 +23,7 @@ mod nine_front;
 mod power_cuts;
 mod run_command;
 mod secured;
+mod tap;
 mod upgrade;
 mod watched;
 
@@ -65,6 +66,9 @@ pub struct TestArgs {
     /// Instead of the scenarios: one image on every machine, firmware × bus × network card and more
     #[arg(long)]
     matrix: bool,
+    /// The half of a scenario that is in a network of its own
+    #[arg(long, hide = true)]
+    inside: bool,
     /// Print the scenarios' names and stop
     #[arg(long)]
     list: bool,
@@ -85,6 +89,9 @@ type Scenario = fn(&Bench) -> Result<()>;
 /// The scenario that wants a card which not every QEMU has.
 const IGB: &str = "nic-intel-82576-and-a-cable-pulled";
 
+/// The scenario for which users must be allowed to make networks of their own.
+const TAP: &str = "tap-carries-frames-of-several-segments";
+
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("direct-boot-archives-survive-a-power-cut", boots::direct),
     ("bios-boot-archives-survive-a-power-cut", boots::bios),
@@ -98,6 +105,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     (IGB, boots::newer_intel_card),
     ("nic-intel-82540em-and-a-cable-pulled", boots::older_intel_card),
     ("nic-virtio-and-a-cable-pulled", boots::virtio_card),
+    (TAP, tap::segments),
     ("pc-machine-with-four-processors", boots::pc_with_four_processors),
     ("microvm-archives-survive-a-power-cut", boots::microvm),
     ("microvm-without-acpi-or-clock", boots::bare_microvm),
@@ -158,15 +166,22 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no-randomness-is-refused", bad_input::no_randomness),
 ];
 
+const INSIDE: &[(&str, Scenario)] = &[("inside", tap::inside)];
+
 const MATRIX: &[(&str, Scenario)] = &[("one-image-on-every-machine", matrix::all)];
 
 /// Runs the command; ends with a line that counts.
 pub fn run(args: &TestArgs, programs: &Programs) -> Result<()> {
-    let scenarios = if args.matrix { MATRIX } else { SCENARIOS };
+    let scenarios = match args {
+        TestArgs { inside: true, .. } => INSIDE,
+        TestArgs { matrix: true, .. } => MATRIX,
+        _ => SCENARIOS,
+    };
     let chosen: Vec<_> = scenarios
         .iter()
         .filter(|(name, _)| args.only.as_ref().is_none_or(|text| name.contains(text)))
         .filter(|(name, _)| *name != IGB || Nic::Igb.is_known())
+        .filter(|(name, _)| *name != TAP || tap::can_be_made())
         .collect();
     if args.list {
         chosen.iter().for_each(|(name, _)| println!("{name}"));
