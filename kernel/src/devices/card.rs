@@ -4,6 +4,7 @@ use crate::intel::IntelCard;
 use crate::memory::mmio::Registers;
 use crate::virtio::attached::Attached;
 use crate::virtio::network::{NetworkStatus, VirtioNetwork};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use net::tcp::Nic;
 use smoltcp::phy::{self, Device, DeviceCapabilities};
@@ -15,9 +16,9 @@ type Intel = IntelCard<Registers>;
 /// The network cards that we drive.
 pub enum NetworkCard {
     /// A virtual machine's.
-    Virtio(Virtio),
+    Virtio(Box<Virtio>),
     /// Intel's.
-    Intel(Intel),
+    Intel(Box<Intel>),
 }
 
 /// The same for tokens.

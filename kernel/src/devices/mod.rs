@@ -27,6 +27,7 @@ use crate::virtio::signal::Signal;
 use crate::virtio::transport::{PciTransport, TransportError};
 use crate::virtio::{Problem, block};
 use crate::{entropy, time, watchdog};
+use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -267,7 +268,7 @@ fn start_card(plugged: Plugged) -> Result<FoundCard, StartError> {
     let Plugged { place, transport, queues, configuration, fallback } = plugged;
     let card = VirtioNetwork::open::<KernelHal>(transport, queues, configuration, fallback)?;
     let mtu = card.mtu();
-    let card = NetworkCard::Virtio(card);
+    let card = NetworkCard::Virtio(Box::new(card));
     tell_card("virtio", place, &card, mtu);
     Ok(FoundCard { card, place })
 }
@@ -286,7 +287,7 @@ fn start_intel(function: &mut Function) -> Result<FoundCard, StartError> {
         }
     };
     let card = IntelCard::open(registers, generation, signal, fallback_address(function))?;
-    let card = NetworkCard::Intel(card);
+    let card = NetworkCard::Intel(Box::new(card));
     let place = Place::Pci(function.place);
     tell_card("intel", place, &card, intel::MTU);
     Ok(FoundCard { card, place })
