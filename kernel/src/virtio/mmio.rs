@@ -5,6 +5,7 @@
 //! Modern devices only. (The transport of the crate `virtio-drivers` waits without end for a device to give up a queue,
 //! and takes legacy ones.)
 
+use super::words;
 use crate::acpi::MmioPlace;
 use crate::memory::map_mmio;
 use crate::memory::mmio::Registers;
@@ -132,18 +133,16 @@ impl Transport for MmioTransport {
     }
 
     fn read_device_features(&mut self) -> u64 {
-        let half = |select| {
-            self.registers.write32(register::DEVICE_FEATURES_SELECT, select);
-            u64::from(self.registers.read32(register::DEVICE_FEATURES))
-        };
-        half(0) | half(1) << 32
+        words::read_features(&self.registers, register::DEVICE_FEATURES_SELECT, register::DEVICE_FEATURES)
     }
 
     fn write_driver_features(&mut self, features: u64) {
-        for (select, half) in [(0, features as u32), (1, (features >> 32) as u32)] {
-            self.registers.write32(register::DRIVER_FEATURES_SELECT, select);
-            self.registers.write32(register::DRIVER_FEATURES, half);
-        }
+        words::write_features(
+            &self.registers,
+            register::DRIVER_FEATURES_SELECT,
+            register::DRIVER_FEATURES,
+            features,
+        );
     }
 
     fn max_queue_size(&mut self, queue: u16) -> u32 {
@@ -184,8 +183,7 @@ impl Transport for MmioTransport {
             (register::QUEUE_DRIVER, driver),
             (register::QUEUE_DEVICE, device),
         ] {
-            self.registers.write32(register, address as u32);
-            self.registers.write32(register + 4, (address >> 32) as u32);
+            words::write_address(&self.registers, register, address);
         }
         self.registers.write32(register::QUEUE_READY, 1);
     }
@@ -213,7 +211,7 @@ impl Transport for MmioTransport {
         if end.is_none_or(|end| end > self.registers.len()) {
             return Err(Error::ConfigSpaceTooSmall);
         }
-        Ok(super::transport::read_fields(&self.registers, register::DEVICE_OWN + offset))
+        Ok(words::read_fields(&self.registers, register::DEVICE_OWN + offset))
     }
 
     fn write_config_space<V: IntoBytes + Immutable>(&mut self, _: usize, _: V) -> Result<(), Error> {

@@ -6,6 +6,7 @@
 //! | [`transport`] | a modern device on PCI: its registers, doorbells, MSI-X | queues' contents, devices' kinds |
 //! | [`mmio`] | a modern device without a bus: its registers, its announcement | devices' kinds |
 //! | [`attached`] | either | more of either |
+//! | `words` | what is wider than a register | which register |
 //! | [`signal`] | waiting for a device that interrupts, or looking at one that cannot | which device |
 //! | `ring`, `buffer` | a virtqueue that owns what is in flight; memory for transfers | requests |
 //! | [`block`] | disks | what is on them |
@@ -30,6 +31,7 @@ mod ring;
 pub(crate) mod scsi;
 pub mod signal;
 pub mod transport;
+mod words;
 
 use virtio_drivers::transport::{DeviceStatus, Transport};
 

@@ -8,6 +8,7 @@
 //! doorbells outside their window, vectors that it does not accept. A device that fails shows
 //! [`DeviceStatus::FAILED`].
 
+use super::words;
 use crate::interrupts::MsiMessage;
 use crate::memory::mmio::Registers;
 use crate::pci::capability::{Capability, capabilities};
@@ -174,18 +175,11 @@ impl Transport for PciTransport {
     }
 
     fn read_device_features(&mut self) -> u64 {
-        let half = |select| {
-            self.common.write32(common::DEVICE_FEATURE_SELECT, select);
-            u64::from(self.common.read32(common::DEVICE_FEATURE))
-        };
-        half(0) | half(1) << 32
+        words::read_features(&self.common, common::DEVICE_FEATURE_SELECT, common::DEVICE_FEATURE)
     }
 
     fn write_driver_features(&mut self, features: u64) {
-        for (select, half) in [(0, features as u32), (1, (features >> 32) as u32)] {
-            self.common.write32(common::DRIVER_FEATURE_SELECT, select);
-            self.common.write32(common::DRIVER_FEATURE, half);
-        }
+        words::write_features(&self.common, common::DRIVER_FEATURE_SELECT, common::DRIVER_FEATURE, features);
     }
 
     fn max_queue_size(&mut self, queue: u16) -> u32 {
@@ -233,9 +227,7 @@ impl Transport for PciTransport {
             (common::QUEUE_DRIVER, driver),
             (common::QUEUE_DEVICE, device),
         ] {
-            // Two halves: the standard has drivers do so (4.1.3.1).
-            self.common.write32(register, address as u32);
-            self.common.write32(register + 4, (address >> 32) as u32);
+            words::write_address(&self.common, register, address);
         }
         self.set_vector(common::QUEUE_VECTOR, self.queue_vector);
         let doorbell = self.doorbell_of_selected();
@@ -273,25 +265,11 @@ impl Transport for PciTransport {
         if end > device.len() {
             return Err(Error::ConfigSpaceTooSmall);
         }
-        Ok(read_fields(device, offset))
+        Ok(words::read_fields(device, offset))
     }
 
     fn write_config_space<V: IntoBytes + Immutable>(&mut self, _: usize, _: V) -> Result<(), Error> {
         // No driver of ours changes a device's configuration.
         Err(Error::Unsupported)
     }
-}
-
-/// A value at `offset`, inside the window: each field by an access of its own width, as the standard has it (4.1.3.1).
-pub(super) fn read_fields<V: FromBytes + IntoBytes>(registers: &Registers, offset: usize) -> V {
-    let width = align_of::<V>().min(4);
-    let mut value = V::new_zeroed();
-    for (at, bytes) in (offset..).step_by(width).zip(value.as_mut_bytes().chunks_exact_mut(width)) {
-        match width {
-            4 => bytes.copy_from_slice(&registers.read32(at).to_le_bytes()),
-            2 => bytes.copy_from_slice(&registers.read16(at).to_le_bytes()),
-            _ => bytes.copy_from_slice(&[registers.read8(at)]),
-        }
-    }
-    value
 }

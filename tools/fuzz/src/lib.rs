@@ -16,6 +16,7 @@
 //! | [`tls_psk`] | TLS-PSK, both ends, on recorded sessions; records that are altered on their way |
 //! | [`tls13`] | TLS 1.3, both ends |
 //! | [`peers`] | who a node is and whom it knows: `nvram`, `thumbprints`, `NAME.info` |
+//! | [`network`] | frames from a card that shares the work on checksums |
 //! | [`node`] | a node's tree by 9P, whatever its client sends |
 //! | [`machine`] | firmware's tables, disks' health, the kernel as a loader sees it, and which of two is started |
 //!
@@ -36,6 +37,7 @@ pub mod fat;
 pub mod formats;
 mod input;
 pub mod machine;
+pub mod network;
 pub mod node;
 pub mod peers;
 pub mod repair;
@@ -51,7 +53,7 @@ pub mod wire;
 pub use input::Input;
 
 /// Every target: its name, which is that of its program and of its folder of seeds, and its function.
-pub const TARGETS: [(&str, fn(&[u8])); 56] = [
+pub const TARGETS: [(&str, fn(&[u8])); 57] = [
     ("arena_partition", formats::arena_partition),
     ("arena_head", formats::arena_head),
     ("arena_tail", formats::arena_tail),
@@ -92,6 +94,7 @@ pub const TARGETS: [(&str, fn(&[u8])); 56] = [
     ("client", wire::client),
     ("http_request", wire::http_request),
     ("p9_message", wire::p9_message),
+    ("frame_sums", network::frame_sums),
     ("p9_session", node::p9_session),
     ("secure_server", secure::secure_server),
     ("secure_client", secure::secure_client),

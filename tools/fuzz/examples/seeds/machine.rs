@@ -29,6 +29,7 @@ pub fn add(seeds: &mut Seeds) {
     acpi(seeds);
     kernel_file(seeds);
     disk_health(seeds);
+    frame_sums(seeds);
 }
 
 /// An NVMe page, and SMART data with the attributes that are known.
@@ -204,4 +205,29 @@ fn kernel_file(seeds: &mut Seeds) {
     let note = [[4, 0, 0, 0], [4, 0, 0, 0], [18, 0, 0, 0], *b"Xen\0", 0x100_0008_u32.to_le_bytes()].concat();
     seeds.add("kernel_file", "small", &[&file, &[7; 16], &note]);
     seeds.add("kernel_slots", "upgrade", &[&[1, 3, 0, 2, 5, 7]]);
+}
+
+/// Where a sum was left open, then a frame: TCP and UDP over both families, behind a header in between, in parts.
+fn frame_sums(seeds: &mut Seeds) {
+    let ethernet = |kind: [u8; 2]| [&[2; 12][..], &kind].concat();
+    let ipv4 = |protocol: u8, len: u8, fragment: u8| {
+        let header = [0x45, 0, 0, 20 + len, 0, 1, fragment, 0, 64, protocol, 0, 0, 10, 0, 2, 2, 10, 0, 2, 15];
+        [ethernet([8, 0]), header.to_vec()].concat()
+    };
+    let ipv6 = |next: u8, len: u8| {
+        let addresses = [&[0xfd][..], &[0; 14], &[2, 0xfd], &[0; 14], &[15]].concat();
+        [ethernet([0x86, 0xdd]), vec![0x60, 0, 0, 0, 0, len, next, 64], addresses].concat()
+    };
+    let tcp =
+        [&[0x9c, 0x40, 0x42, 0x8a, 0, 0, 0, 1, 0, 0, 0, 7, 0x50, 0x18, 0x20, 0, 0, 0, 0, 0][..], b"hello"]
+            .concat();
+    let udp = [&[0, 67, 0, 68, 0, 13, 0, 0][..], b"offer"].concat();
+    let between = [6, 0, 1, 4, 0, 0, 0, 0];
+    let tcp_sum = [0, 34, 0, 16];
+    seeds.add("frame_sums", "tcp4", &[&tcp_sum, &ipv4(6, 25, 0x40), &tcp]);
+    seeds.add("frame_sums", "tcp4-part", &[&tcp_sum, &ipv4(6, 25, 0x20), &tcp]);
+    seeds.add("frame_sums", "tcp6", &[&[0, 54, 0, 16], &ipv6(6, 25), &tcp]);
+    seeds.add("frame_sums", "tcp6-behind", &[&[0, 62, 0, 16], &ipv6(0, 33), &between, &tcp]);
+    seeds.add("frame_sums", "udp4", &[&[0, 34, 0, 6], &ipv4(17, 13, 0), &udp]);
+    seeds.add("frame_sums", "udp6", &[&[0, 54, 0, 6], &ipv6(17, 13), &udp]);
 }
