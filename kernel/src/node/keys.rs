@@ -6,6 +6,7 @@ use super::Part;
 use super::live::Live;
 use crate::entropy::{self, KernelRng};
 use crate::executor::spawn;
+use crate::processors;
 use crate::time;
 use alloc::format;
 use alloc::rc::Rc;
@@ -44,7 +45,8 @@ pub(super) async fn read(
     let auth = settings.auth.as_deref().and_then(|server| {
         server.parse().inspect_err(|error| log::error!("`auth=` is not used: {error}")).ok()
     });
-    Some(Rc::new(Keys { account, auth, certificate, source, rng }))
+    let arithmetic = processors::pool::arithmetic();
+    Some(Rc::new(Keys { account, auth, certificate, source, rng, arithmetic }))
 }
 
 /// Moves the account that granary.ini gives into the nvram, at the start and whenever one is given later: that one counts

@@ -8,7 +8,6 @@ use super::p9::Tree;
 use super::port::Port;
 use crate::entropy::KernelRng;
 use crate::executor::spawn;
-use crate::processors;
 use crate::time::KernelClock;
 use alloc::boxed::Box;
 use alloc::format;
@@ -48,7 +47,7 @@ pub(super) fn open(
 ) -> Option<Rc<Behind>> {
     let keys = keys?;
     let identity = keys.account.clone()?;
-    let means = Means::new(KernelClock, keys.rng).helped_by(processors::pool::arithmetic());
+    let means = Means::new(KernelClock, keys.rng).helped_by(keys.arithmetic.clone());
     let door = Door { logins, means, ..Door::new(KernelClock, keys.rng) };
     let of_tree = Connections::new(p9::CONNECTIONS);
     Some(Rc::new(Behind { identity, door, live: live.clone(), tree, of_tree }))

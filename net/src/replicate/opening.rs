@@ -19,6 +19,7 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::cell::RefCell;
 use embedded_io_async::{Error, ErrorKind, ErrorType, Read, Write};
+use storage::arithmetic::Arithmetic;
 use storage::device::BlockDevice;
 use storage::fat::NineFat;
 
@@ -34,6 +35,8 @@ pub struct Keys<S: 'static> {
     pub source: Option<&'static Source<S>>,
     /// Randomness.
     pub rng: S,
+    /// Who seals and opens long records of what is sent behind authentication.
+    pub arithmetic: Arithmetic,
 }
 
 /// Why a peer is not reached by its way.
@@ -134,7 +137,7 @@ impl<F: BlockDevice, C: Clock, R: Road> Opener<'_, F, C, R> {
         let domain = self.access.server.is_none().then(|| own.domain.clone());
         let caller = Caller { account: own.account.clone(), domain, server: Some(server) };
         let servers = Tickets { opener: self, named: self.access.auth.as_ref().or(keys.auth.as_ref()) };
-        let means = Means::new(self.clock.clone(), keys.rng.clone());
+        let means = Means::new(self.clock.clone(), keys.rng.clone()).helped_by(keys.arithmetic.clone());
         let (reader, writer) = self.reach(to, port).await?;
         let secured = secure::dial(reader, writer, &caller, &servers, &means).await?;
         Ok((AnyReader::Auth(secured.reader), AnyWriter::Auth(secured.writer)))

@@ -8,6 +8,7 @@ use net::secure;
 use net::tls13::{Identity, Source};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use storage::arithmetic::Arithmetic;
 use storage::score::Score;
 
 /// Not random, and never the same twice.
@@ -59,6 +60,7 @@ pub fn keys(name: &str) -> Keys<SimRng> {
         certificate: Some(certificate(name)),
         source: Some(&SOURCE),
         rng: SimRng,
+        arithmetic: Arithmetic::here(),
     }
 }
 

@@ -10,6 +10,7 @@ use net::secure::read_identity;
 use net::tls13::{Source, files};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use storage::arithmetic::Arithmetic;
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use tokio::net::TcpStream;
@@ -25,6 +26,7 @@ pub(super) async fn keys(
     nvram: Option<&HostPart>,
     nine_fat: Option<&NineFat<HostPart>>,
     p9sk1: bool,
+    arithmetic: Arithmetic,
 ) -> Keys<HostRng> {
     let account = match nvram {
         Some(nvram) => read_identity(nvram, p9sk1).await.inspect_err(|error| log::debug!("{error}")).ok(),
@@ -37,7 +39,7 @@ pub(super) async fn keys(
         }
         None => None,
     };
-    Keys { account, auth: None, certificate, source: Some(&SOURCE), rng: HostRng }
+    Keys { account, auth: None, certificate, source: Some(&SOURCE), rng: HostRng, arithmetic }
 }
 
 /// Replicates to the peers whose files are in 9fat, for as long as the process runs.
