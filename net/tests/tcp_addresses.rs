@@ -13,113 +13,21 @@ use net::tcp::{
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::time::Duration as WireDuration;
 use smoltcp::wire::{
-    ArpOperation, ArpPacket, DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress,
-    EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Icmpv6Repr,
-    IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation,
-    NdiscRepr, NdiscRouterFlags, UdpPacket, UdpRepr,
+    ArpOperation, ArpPacket, DhcpMessageType, EthernetAddress, EthernetFrame, EthernetProtocol,
+    Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpAddress, IpProtocol, Ipv4Packet,
+    Ipv6Packet, Ipv6Repr, NdiscPrefixInfoFlags, NdiscPrefixInformation, NdiscRepr, NdiscRouterFlags,
+    UdpPacket, UdpRepr,
 };
-use std::cell::RefCell;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::rc::Rc;
 use std::time::Duration;
-use tcp_support::frames::{BROADCAST, arp_request, ethernet, ipv4, ping};
+use tcp_support::dhcp_server::{DhcpServer, LEASED, NAMES, SERVER};
+use tcp_support::frames::{arp_request, ethernet, ipv4, ping};
 use tcp_support::{Card, Hub, Seeded, Weather, World, at, fixed, host, limits};
 
 const MINUTE: Duration = Duration::from_secs(60);
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
-/// The name server that it names.
-const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 253);
-const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 15);
 
 fn settings(ipv4: Ipv4Settings, ipv6: Ipv6Settings) -> NetSettings {
     NetSettings { ipv4, ipv6, ..NetSettings::default() }
-}
-
-/// A DHCP server with one address to give, and a switch.
-#[derive(Clone)]
-struct DhcpServer {
-    /// The largest packet that it says the network carries.
-    mtu: Rc<RefCell<Option<u16>>>,
-    answers: Rc<RefCell<bool>>,
-    heard: Rc<RefCell<Vec<DhcpMessageType>>>,
-    /// From where it sends.
-    source: Ipv4Addr,
-}
-
-impl DhcpServer {
-    fn start(world: &World, hub: &Hub, source: Ipv4Addr, lease_seconds: u32) -> DhcpServer {
-        let answers = Rc::new(RefCell::new(true));
-        let server = DhcpServer { mtu: Rc::default(), answers, heard: Rc::default(), source };
-        let (running, mut card) = (server.clone(), hub.card(254));
-        world.spawn(async move {
-            loop {
-                let frame = card.next_frame().await;
-                running.serve(&card, &frame, lease_seconds);
-            }
-        });
-        server
-    }
-
-    fn serve(&self, card: &Card, frame: &[u8], lease_seconds: u32) -> Option<()> {
-        let ethernet_frame = EthernetFrame::new_checked(frame).ok()?;
-        if ethernet_frame.ethertype() == EthernetProtocol::Arp {
-            let arp = ArpPacket::new_checked(ethernet_frame.payload()).ok()?;
-            if arp.operation() == ArpOperation::Request {
-                // Tells the asker where the server is, which is answer enough.
-                card.send(&arp_request(card.address, self.source, LEASED));
-            }
-            return None;
-        }
-        let ip = Ipv4Packet::new_checked(ethernet_frame.payload()).ok()?;
-        let udp = UdpPacket::new_checked(ip.payload()).ok()?;
-        let request = DhcpPacket::new_checked(udp.payload()).ok()?;
-        let request = DhcpRepr::parse(&request).ok()?;
-        self.heard.borrow_mut().push(request.message_type);
-        let answer = match request.message_type {
-            DhcpMessageType::Discover => DhcpMessageType::Offer,
-            DhcpMessageType::Request => DhcpMessageType::Ack,
-            _ => return None,
-        };
-        let asks_for_mtu = request.parameter_request_list.is_some_and(|list| list.contains(&26));
-        if *self.answers.borrow() {
-            let mtu = self.mtu.borrow().filter(|_| asks_for_mtu).map(u16::to_be_bytes);
-            let mtu = mtu.as_ref().map(|mtu| DhcpOption { kind: 26, data: mtu });
-            let reply = DhcpRepr {
-                message_type: answer,
-                your_ip: LEASED,
-                server_identifier: Some(SERVER),
-                router: Some(Ipv4Addr::new(10, 0, 0, 1)),
-                dns_servers: Some([NAMES].into_iter().collect()),
-                subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
-                lease_duration: Some(lease_seconds),
-                requested_ip: None,
-                client_identifier: None,
-                parameter_request_list: None,
-                max_size: None,
-                additional_options: mtu.as_slice(),
-                ..request
-            };
-            self.send(card, &reply);
-        }
-        Some(())
-    }
-
-    fn send(&self, card: &Card, reply: &DhcpRepr<'_>) {
-        let udp = UdpRepr { src_port: 67, dst_port: 68 };
-        let (from, to) = (IpAddress::Ipv4(self.source), IpAddress::Ipv4(Ipv4Addr::BROADCAST));
-        let len = udp.header_len() + reply.buffer_len();
-        let packet = ipv4(self.source, Ipv4Addr::BROADCAST, IpProtocol::Udp, len, |payload| {
-            udp.emit(
-                &mut UdpPacket::new_unchecked(payload),
-                &from,
-                &to,
-                reply.buffer_len(),
-                |payload| reply.emit(&mut DhcpPacket::new_unchecked(payload)).unwrap(),
-                &ChecksumCapabilities::default(),
-            );
-        });
-        card.send(&ethernet(card.address, BROADCAST, EthernetProtocol::Ipv4, &packet));
-    }
 }
 
 fn dhcp() -> NetSettings {
@@ -177,7 +85,7 @@ fn no_packet_is_larger_than_the_lease_allows() {
     let world = World::default();
     let hub = Hub::new(&world, 1, Weather { delay: Duration::from_millis(1), ..Weather::default() });
     let server = DhcpServer::start(&world, &hub, SERVER, 600);
-    *server.mtu.borrow_mut() = Some(1450);
+    server.says.borrow_mut().options.push((26, 1450_u16.to_be_bytes().into()));
     let (stack, client) = (host(&hub, 2, dhcp(), limits()), host(&hub, 3, fixed(3), limits()));
     let clock = world.clone();
     world.run(MINUTE, async move {

@@ -1,6 +1,7 @@
 //! The interface's addresses and routes: as set, by DHCP, by routers. Knows no connection.
 
-use super::dhcp;
+use super::dhcp::{self, Grant, GrantedRoute};
+use super::far_gateway::FarGateway;
 use super::nic::Traffic;
 use super::router::RouterDiscovery;
 use super::settings::{Ipv4Settings, Ipv6Settings, NetSettings};
@@ -12,7 +13,7 @@ use heapless::Vec;
 use smoltcp::iface::{Interface, Route, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, TxToken};
 use smoltcp::socket::dhcpv4;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
 /// How soon a question that no DHCP server answered is asked again.
 const DISCOVER_INTERVAL: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(3);
@@ -27,9 +28,33 @@ struct Lease {
     gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
     name_servers: Vec<Ipv4Addr, NAME_SERVERS_MAX>,
-    /// The largest packet on its network, if it said so. Of the answer that brought the lease; a renewal that changes this
-    /// alone changes nothing.
+    /// The largest packet on its network, if it said so. Of the answer that brought the lease, as are the routes; a renewal
+    /// that changes these alone changes nothing.
     mtu: Option<u16>,
+    /// Networks behind other gateways.
+    routes: Vec<GrantedRoute, { dhcp::ROUTES_MAX }>,
+}
+
+impl Lease {
+    fn new(config: &dhcpv4::Config<'_>, grant: Grant) -> Lease {
+        let (gateway, mut routes) = match grant.routes {
+            Some(routes) => {
+                let default = routes.iter().find(|route| route.network.prefix_len() == 0);
+                (default.map(|route| route.gateway), routes)
+            }
+            None => (config.router, Vec::new()),
+        };
+        // Neighbours without a gateway need no route, or, if they are many, are not to be had.
+        routes.retain(|route| route.network.prefix_len() > 0 && is_host(route.gateway));
+        Lease {
+            address: config.address,
+            gateway: gateway.filter(|gateway| is_host(*gateway)),
+            server: config.server.address,
+            name_servers: config.dns_servers.iter().copied().filter(|server| is_host(*server)).collect(),
+            mtu: grant.mtu,
+            routes,
+        }
+    }
 }
 
 /// Keeps the interface's addresses as the settings want them.
@@ -50,6 +75,7 @@ impl Addresses {
         hardware: EthernetAddress,
         iface: &mut Interface,
         sockets: &mut SocketSet<'static>,
+        traffic: &Traffic,
         now: Instant,
     ) -> Addresses {
         let link = Ipv6Cidr::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 64);
@@ -70,7 +96,7 @@ impl Addresses {
             routers: (settings.ipv6 == Ipv6Settings::Auto).then(|| RouterDiscovery::new(hardware, now)),
             settings,
         };
-        addresses.apply(iface);
+        addresses.apply(iface, traffic);
         addresses
     }
 
@@ -87,27 +113,21 @@ impl Addresses {
             let heard = heard.is_some_and(|advert| routers.hear(advert, now));
             routers.expire(now) || heard
         });
-        let lease_changed = self.update_lease(traffic.take_lease_mtu(), sockets, now);
+        let lease_changed = self.update_lease(traffic.take_grant(), sockets, now);
         if routers_changed || lease_changed {
-            self.apply(iface);
+            self.apply(iface, traffic);
         }
         routers_changed || lease_changed
     }
 
-    /// `mtu`: what the frame said that was just taken in.
-    fn update_lease(&mut self, mtu: Option<u16>, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
+    /// `grant`: what the frame said that was just taken in.
+    fn update_lease(&mut self, grant: Option<Grant>, sockets: &mut SocketSet<'static>, now: Instant) -> bool {
         let Some(dhcp) = self.dhcp else { return false };
         let socket = sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp);
         let lease = match socket.poll() {
             None => return false,
             Some(dhcpv4::Event::Deconfigured) => None,
-            Some(dhcpv4::Event::Configured(config)) => Some(Lease {
-                address: config.address,
-                gateway: config.router.filter(|router| is_host(*router)),
-                server: config.server.address,
-                name_servers: config.dns_servers.iter().copied().filter(|server| is_host(*server)).collect(),
-                mtu,
-            }),
+            Some(dhcpv4::Event::Configured(config)) => Some(Lease::new(&config, grant.unwrap_or_default())),
         };
         if lease.is_none() && self.lease.is_none() {
             return false;
@@ -145,22 +165,44 @@ impl Addresses {
     }
 
     /// Gives the interface what holds: after [`Self::update`] it has it.
-    pub(super) fn apply(&self, iface: &mut Interface) {
-        let ipv4 = self.ipv4_cidr();
+    pub(super) fn apply(&self, iface: &mut Interface, traffic: &Traffic) {
+        let far = self.far_gateway();
+        traffic.set_far_gateway(far);
+        let ipv4 = self.ipv4_cidr().map(|(own, _)| far.map_or(own, |far| far.network(own)));
         let ipv6 = self.ipv6();
         iface.update_ip_addrs(|list| {
             let ipv6 = ipv6.iter().map(|own| IpCidr::Ipv6(Ipv6Cidr::new(own.address, own.prefix)));
-            let ipv4 = ipv4.iter().map(|(own, _)| IpCidr::Ipv4(*own));
+            let ipv4 = ipv4.iter().map(|own| IpCidr::Ipv4(*own));
             list.clear();
             list.extend(ipv4.chain(ipv6).take(list.capacity()));
         });
         iface.routes_mut().update(|list| {
+            let replaced = |route: Route| match (route.via_router, far) {
+                (IpAddress::Ipv4(gateway), Some(far)) if gateway == far.address => {
+                    Route { via_router: IpAddress::Ipv4(far.stand_in), ..route }
+                }
+                _ => route,
+            };
             list.clear();
-            list.extend(self.routes().take(list.capacity()));
+            list.extend(self.routes().map(replaced).take(list.capacity()));
         });
     }
 
-    /// The gateways, and the static routes.
+    /// The gateway outside of our own network, if there is one.
+    fn far_gateway(&self) -> Option<FarGateway> {
+        let (own, _) = self.ipv4_cidr()?;
+        let mut far = self.routes().filter_map(|route| match route.via_router {
+            IpAddress::Ipv4(gateway) if !own.contains_addr(&gateway) => Some(gateway),
+            _ => None,
+        });
+        let first = far.next()?;
+        for other in far.filter(|other| *other != first) {
+            log::warn!("gateways {first} and {other} lie outside of {own}; only the former is reached");
+        }
+        Some(FarGateway::new(first, own))
+    }
+
+    /// The gateways, and the routes that were set or came with the lease.
     fn routes(&self) -> impl Iterator<Item = Route> + '_ {
         let gateway = self.ipv4_cidr().and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
         let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
@@ -168,7 +210,13 @@ impl Addresses {
             let (cidr, via_router) = (route.cidr()?, route.gateway.into());
             Some(Route { cidr, via_router, preferred_until: None, expires_at: None })
         });
-        gateway.into_iter().chain(ipv6_gateway).chain(fixed)
+        let leased = self.lease.iter().flat_map(|lease| &lease.routes).map(|route| Route {
+            cidr: IpCidr::Ipv4(route.network),
+            via_router: IpAddress::Ipv4(route.gateway),
+            preferred_until: None,
+            expires_at: None,
+        });
+        gateway.into_iter().chain(ipv6_gateway).chain(fixed).chain(leased)
     }
 
     /// How well this card leads to `address`: the prefix of the most specific network or route that it has for it.

@@ -25,6 +25,8 @@
 //!   6528's hash.
 //! - IP fragments are not reassembled. No path MTU discovery: the peer's MSS and our MTU decide. Our MTU is the least of
 //!   what the card, the settings, the DHCP server (option 26) and IPv6 routers say, for both families.
+//! - Of a DHCP server's routes (option 121) those by a gateway count, up to six. One gateway may lie outside of
+//!   the card's network.
 //! - No duplicate address detection, and no MLD reports (a switch that snoops MLD may withhold neighbour
 //!   solicitations).
 //!
@@ -37,6 +39,7 @@
 mod addresses;
 mod dhcp;
 mod error;
+mod far_gateway;
 mod limits;
 mod listener;
 mod lookup;

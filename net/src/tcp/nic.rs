@@ -1,8 +1,9 @@
 //! The seam to a network card, and what the stack notes about the frames that pass.
 
-use super::dhcp;
+use super::dhcp::{self, Grant};
+use super::far_gateway::FarGateway;
 use super::router::RouterAdvert;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket};
@@ -29,8 +30,10 @@ pub(super) struct Traffic {
     syn: Cell<bool>,
     /// A router announced itself.
     advert: Cell<Option<RouterAdvert>>,
-    /// The frame was a DHCP server's grant, with the largest packet of its network.
-    lease_mtu: Cell<Option<u16>>,
+    /// The frame was a DHCP server's grant.
+    grant: RefCell<Option<Grant>>,
+    /// The gateway outside of the card's network.
+    far_gateway: Cell<Option<FarGateway>>,
     /// The card had no room for a frame.
     exhausted: Cell<bool>,
     /// Frames and bytes in and out.
@@ -47,8 +50,12 @@ impl Traffic {
     }
 
     /// What the last frame said, if it was a grant.
-    pub(super) fn take_lease_mtu(&self) -> Option<u16> {
-        self.lease_mtu.take()
+    pub(super) fn take_grant(&self) -> Option<Grant> {
+        self.grant.take()
+    }
+
+    pub(super) fn set_far_gateway(&self, far: Option<FarGateway>) {
+        self.far_gateway.set(far);
     }
 
     pub(super) fn take_exhausted(&self) -> bool {
@@ -68,8 +75,8 @@ impl Traffic {
             self.syn.set(true);
         } else if let Some(advert) = RouterAdvert::parse(frame) {
             self.advert.set(Some(advert));
-        } else if let Some(mtu) = dhcp::mtu_of_grant(frame) {
-            self.lease_mtu.set(Some(mtu));
+        } else if let Some(grant) = dhcp::grant(frame) {
+            self.grant.replace(Some(grant));
         }
     }
 
@@ -92,6 +99,10 @@ fn is_syn(frame: &[u8]) -> bool {
             .is_ok_and(|ip| ip.next_header() == IpProtocol::Tcp && opens(ip.payload())),
         _ => false,
     }
+}
+
+fn is_arp(frame: &[u8]) -> bool {
+    EthernetFrame::new_checked(frame).is_ok_and(|frame| frame.ethertype() == EthernetProtocol::Arp)
 }
 
 /// Whether `frame` is a datagram without a sender. The only one that smoltcp would look at is an answer of
@@ -153,7 +164,13 @@ impl<T: RxToken> RxToken for WatchedRx<'_, T> {
         let traffic = self.traffic;
         self.token.consume(|frame| {
             traffic.received(frame);
-            take(if is_datagram_from_nobody(frame) { &[] } else { frame })
+            if is_datagram_from_nobody(frame) {
+                return take(&[]);
+            }
+            match traffic.far_gateway.get() {
+                Some(far) if is_arp(frame) => take(&far.received(frame)),
+                _ => take(frame),
+            }
         })
     }
 }
@@ -166,7 +183,14 @@ pub(super) struct WatchedTx<'a, T> {
 impl<T: TxToken> TxToken for WatchedTx<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
         self.traffic.sent(len);
-        self.token.consume(len, fill)
+        let far = self.traffic.far_gateway.get();
+        self.token.consume(len, |frame| {
+            let result = fill(frame);
+            if let Some(far) = far.filter(|_| is_arp(frame)) {
+                far.sent(frame);
+            }
+            result
+        })
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {

@@ -102,7 +102,7 @@ impl Stack {
         let mut device = Watched { nic: &mut nic, traffic: &traffic, frame_max };
         let mut iface = interface(hardware, &mut device, random(), now);
         let mut sockets = Sockets::new(limits);
-        let addresses = Addresses::new(settings, address, &mut iface, &mut sockets.set, now);
+        let addresses = Addresses::new(settings, address, &mut iface, &mut sockets.set, &traffic, now);
         let state = State {
             iface,
             sockets,
@@ -304,7 +304,7 @@ impl State {
         self.frame_max = frame_max;
         device.frame_max = frame_max;
         self.iface = interface(self.hardware, device, (self.random)(), now);
-        self.addresses.apply(&mut self.iface);
+        self.addresses.apply(&mut self.iface, device.traffic);
         true
     }
 

@@ -3,6 +3,7 @@
 
 #![expect(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod dhcp_server;
 pub mod frames;
 mod segments;
 
@@ -200,6 +201,11 @@ pub struct Inbox {
 }
 
 impl Inbox {
+    /// Whether nothing is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.frames.borrow().is_empty()
+    }
+
     /// What a card does when it has room again.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.borrow_mut().take() {
