@@ -81,7 +81,7 @@ fn routes(mut bytes: &[u8]) -> Option<Vec<GrantedRoute, ROUTES_MAX>> {
         }
         let network = Ipv4Cidr::new(octets.into(), prefix).network();
         if routes.push(GrantedRoute { network, gateway: Ipv4Addr::from(*gateway) }).is_err() {
-            log::warn!("dhcp: more than {ROUTES_MAX} routes; the others do not count");
+            log::debug!("dhcp: more than {ROUTES_MAX} routes; the others do not count");
             break;
         }
         bytes = rest;
