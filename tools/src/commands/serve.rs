@@ -147,8 +147,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let names = Rc::new(NameKeeper::open(Rc::clone(&store), nine_fat.clone()).await);
     let peers = match args.peers {
         true => {
-            let (nvram, fat) = (nvram.as_ref(), nine_fat.as_deref());
-            let keys = replicate::keys(nvram, fat, args.p9sk1, threads.arithmetic()).await;
+            let keys = replicate::keys(nvram.as_ref(), nine_fat.as_deref(), &args, &threads).await;
             replicate::start(&store, nine_fat.clone(), &names, keys)
         }
         false => Rc::default(),

@@ -1,7 +1,8 @@
 //! The hosted node's peers, and what it proves itself with.
 
-use super::{HostPart, HostStore};
+use super::{Args, HostPart, HostStore};
 use crate::host::clock::HostClock;
+use crate::host::pool::Threads;
 use crate::host::rng::HostRng;
 use crate::host::stream::{self, Reader, Writer};
 use net::clock::Clock;
@@ -10,7 +11,6 @@ use net::secure::read_identity;
 use net::tls13::{Source, files};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use storage::arithmetic::Arithmetic;
 use storage::fat::NineFat;
 use storage::names::NameKeeper;
 use tokio::net::TcpStream;
@@ -25,11 +25,13 @@ static SOURCE: Source<HostRng> = Source::new(HostRng);
 pub(super) async fn keys(
     nvram: Option<&HostPart>,
     nine_fat: Option<&NineFat<HostPart>>,
-    p9sk1: bool,
-    arithmetic: Arithmetic,
+    args: &Args,
+    threads: &Rc<Threads>,
 ) -> Keys<HostRng> {
     let account = match nvram {
-        Some(nvram) => read_identity(nvram, p9sk1).await.inspect_err(|error| log::debug!("{error}")).ok(),
+        Some(nvram) => {
+            read_identity(nvram, args.p9sk1).await.inspect_err(|error| log::debug!("{error}")).ok()
+        }
         None => None,
     };
     let certificate = match nine_fat {
@@ -39,6 +41,7 @@ pub(super) async fn keys(
         }
         None => None,
     };
+    let arithmetic = threads.arithmetic();
     Keys { account, auth: None, certificate, source: Some(&SOURCE), rng: HostRng, arithmetic }
 }
 
