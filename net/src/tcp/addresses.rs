@@ -199,23 +199,18 @@ impl Addresses {
         for other in far.filter(|other| *other != first) {
             log::warn!("gateways {first} and {other} lie outside of {own}; only the former is reached");
         }
-        Some(FarGateway::new(first, own))
+        FarGateway::new(first, own)
     }
 
     /// The gateways, and the routes that were set or came with the lease.
     fn routes(&self) -> impl Iterator<Item = Route> + '_ {
         let gateway = self.ipv4_cidr().and_then(|(_, gateway)| gateway).map(Route::new_ipv4_gateway);
         let ipv6_gateway = self.ipv6_gateway().map(Route::new_ipv6_gateway);
-        let fixed = self.settings.routes.iter().filter_map(|route| {
-            let (cidr, via_router) = (route.cidr()?, route.gateway.into());
-            Some(Route { cidr, via_router, preferred_until: None, expires_at: None })
-        });
-        let leased = self.lease.iter().flat_map(|lease| &lease.routes).map(|route| Route {
-            cidr: IpCidr::Ipv4(route.network),
-            via_router: IpAddress::Ipv4(route.gateway),
-            preferred_until: None,
-            expires_at: None,
-        });
+        let lasting = |cidr, via_router| Route { cidr, via_router, preferred_until: None, expires_at: None };
+        let fixed = self.settings.routes.iter();
+        let fixed = fixed.filter_map(move |route| Some(lasting(route.cidr()?, route.gateway.into())));
+        let leased = self.lease.iter().flat_map(|lease| &lease.routes);
+        let leased = leased.map(move |route| lasting(route.network.into(), route.gateway.into()));
         gateway.into_iter().chain(ipv6_gateway).chain(fixed).chain(leased)
     }
 

@@ -8,7 +8,7 @@
 //! address is put in its place on the way out, and the other way round.
 
 use core::net::Ipv4Addr;
-use smoltcp::wire::{ArpPacket, Ipv4Cidr};
+use smoltcp::wire::{ArpPacket, IpAddress, Ipv4Cidr};
 
 /// Bytes of Ethernet's header and of ARP for IPv4 (RFC 826); what follows is padding.
 const FRAME_LEN: usize = 14 + 28;
@@ -23,14 +23,15 @@ pub(super) struct FarGateway {
 }
 
 impl FarGateway {
-    /// That of a card with the address `own`.
-    pub(super) fn new(address: Ipv4Addr, own: Ipv4Cidr) -> FarGateway {
+    /// That of a card with the address `own`; `None` at the ends of the address space, where no host's address is left that
+    /// could stand in, and whatever a server gives there is a lie.
+    pub(super) fn new(address: Ipv4Addr, own: Ipv4Cidr) -> Option<FarGateway> {
         // The network's own address is no host's. Where there is none, everything else is behind the gateway.
         let stand_in = match own.prefix_len() {
             0..=30 if own.network().address() != own.address() => own.network().address(),
             _ => Ipv4Addr::from_bits(own.address().to_bits() ^ 1),
         };
-        FarGateway { address, stand_in }
+        IpAddress::Ipv4(stand_in).is_unicast().then_some(FarGateway { address, stand_in })
     }
 
     /// The card's network as smoltcp has to see it, so that the other one is in it.
@@ -57,5 +58,25 @@ impl FarGateway {
             frame.clear();
         }
         frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hosts_address_stands_in() {
+        let stand_in = |own: [u8; 4], prefix| {
+            let far = FarGateway::new(Ipv4Addr::new(172, 31, 1, 1), Ipv4Cidr::new(own.into(), prefix));
+            far.map(|far| far.stand_in.octets())
+        };
+        assert_eq!(stand_in([203, 0, 113, 7], 32), Some([203, 0, 113, 6]));
+        assert_eq!(stand_in([203, 0, 113, 7], 24), Some([203, 0, 113, 0]));
+        assert_eq!(stand_in([203, 0, 113, 0], 24), Some([203, 0, 113, 1]));
+        // smoltcp would panic on asking for these by ARP.
+        assert_eq!(stand_in([0, 0, 0, 1], 32), None);
+        assert_eq!(stand_in([5, 0, 0, 1], 1), None);
+        assert_eq!(stand_in([255, 255, 255, 254], 32), None);
     }
 }
